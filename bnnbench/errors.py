@@ -1,0 +1,30 @@
+"""Errors that a user can mend: one or two lines saying what was given, what is allowed and how to fix it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BnnbenchError(Exception):
+    """Base of all errors shown without a traceback; the message is the whole story."""
+
+
+class ConfigError(BnnbenchError):
+    """A name, key, type or range in the configuration is wrong."""
+
+
+class DataError(BnnbenchError):
+    """A data file is missing, truncated, of another shape or of another checksum."""
+
+
+class DivergedError(BnnbenchError):
+    """The loss or a parameter stopped being finite."""
+
+
+def did_you_mean(given: str, allowed: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the nearest of `allowed` (else ``""``) and the whole list after it."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(given, names, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return f"{hint} Allowed: {', '.join(names) or '(none)'}."
