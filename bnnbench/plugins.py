@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def names(folder: str) -> list[str]:
-    """Return the names of the package's own plug-ins in `folder` (``samplers``, ``models``, ``data``, ``schedules``)."""
+    """Return the names of the package's own plug-ins in `folder`: ``samplers``, ``models``, ``data``, ``schedules``."""
     return sorted(p.stem for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_"))
 
 
@@ -56,11 +56,13 @@ def _import_dotted(name: str) -> ModuleType | Callable[..., Any]:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        # Only "the name itself is no module" sends us on to its parent; a failing import inside it is the user's to see.
+        # Only "the name is no module" sends us on to its parent; an import failing inside it is the user's to see.
         if not (missing.name and (name == missing.name or name.startswith(missing.name + "."))):
             raise ConfigError(f"{name}: importing it failed: {missing}") from missing
     module, _, attribute = name.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{name}: not found ({error}). Is its folder the working directory or on PYTHONPATH?") from error
+        raise ConfigError(
+            f"{name}: not found ({error}). Is its folder the working directory or on PYTHONPATH?"
+        ) from error

@@ -1,0 +1,203 @@
+"""The typed schema of conf/: names, types and ranges of everything a run is made of. Defaults stand in conf/*.yaml.
+
+Options of plug-ins (a model's widths, a sampler's alpha) are not listed here: they are checked against the signature
+of the plug-in that receives them, so that adding one touches no central file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import pydantic
+from annotated_types import Ge, Gt
+
+from bnnbench.errors import ConfigError, did_you_mean
+from bnnbench.options import describe
+
+Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
+
+
+class _Strict:
+    """Unknown keys are errors; infinities and NaN are no numbers."""
+
+    __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012 (read by pydantic, never written)
+
+
+@dataclass(frozen=True)
+class Prior(_Strict):
+    """p(θ)."""
+
+    name: Literal["gaussian", "laplace", "flat"]
+    variance: Positive  # s², in the units of the parameters squared
+    biases: bool  # whether biases carry it
+    norm: bool  # whether scale and shift of normalisation layers carry it
+
+
+@dataclass(frozen=True)
+class Members(_Strict):
+    """Which iterates join the posterior mean, and how they are averaged."""
+
+    burn_in: Natural  # iterations
+    thin: Count  # iterations
+    average: Literal["probability", "log_probability"]
+    weight: Literal["equal", "lr"]
+
+
+@dataclass(frozen=True)
+class Samples(Members):
+    """The predictive of a method that samples."""
+
+    name: Literal["samples"] = "samples"
+
+
+@dataclass(frozen=True)
+class Point(_Strict):
+    """The predictive of an optimiser: the last iterate, or the mean over the chains' last iterates."""
+
+    name: Literal["point"] = "point"
+
+
+@dataclass(frozen=True)
+class Evaluation(_Strict):
+    """When and on what a run is evaluated."""
+
+    every: Count  # iterations
+    splits: list[Literal["valid", "test"]]
+    ood: list[str]  # names of datasets
+    ece_bins: Count
+    batch_size: Count  # data per forward pass
+
+
+@dataclass(frozen=True)
+class NoiseOn(_Strict):
+    """Which kinds of parameters a sampler's noise reaches, beside the weights."""
+
+    biases: bool
+    norm: bool
+
+
+@dataclass(frozen=True)
+class Method(_Strict):
+    """A method = normalisation + update rule + predictive."""
+
+    name: str  # as typed: method=<name>
+    label: str  # the legend's words
+    norm: Literal["none", "batch", "layer"]
+    bn_stats: Literal["running", "refit", "frozen", "batch"]
+    bn_refit_size: Count  # training points for refit and frozen
+    noise: NoiseOn
+    update: dict[str, Any]  # name and lr, then the options of the update rule
+    predictive: Annotated[Samples | Point, pydantic.Discriminator("name")]
+    reference: str
+
+
+@dataclass(frozen=True)
+class DataPlace(_Strict):
+    """Where datasets lie."""
+
+    root: str | None
+
+
+@dataclass(frozen=True)
+class RunConfig(_Strict):
+    """One run, resolved: no interpolation left."""
+
+    seed: Natural
+    chains: Count  # K
+    epochs: Positive
+    iterations: Count | None  # used in place of epochs if given
+    batch_size: Count  # per chain
+    shuffle: bool
+    temperature: NonNegative | Literal["1/N"]  # T
+    head: Literal["auto", "softmax", "homoscedastic", "heteroscedastic"]
+    prior: Prior
+    members: Members
+    eval: Evaluation
+    device: str
+    threads: Literal["auto"] | Count
+    data: DataPlace
+    results: str
+    name: str
+    checkpoint_every: NonNegative  # seconds
+    force: bool
+    dataset: dict[str, Any]
+    model: dict[str, Any]
+    schedule: dict[str, Any]
+    method: Method
+
+
+# What cannot change a run's numbers and so is no part of its identity.
+_NOT_IDENTITY = ("results", "name", "data", "device", "threads", "checkpoint_every", "force", "eval.batch_size")
+_NOT_IDENTITY_ANYWHERE = ("label", "reference", "budget")
+
+
+def parse(raw: Mapping[str, Any]) -> RunConfig:
+    """Return the typed configuration of a resolved `raw` one.
+
+    Raises:
+        ConfigError: one line for every unknown key, wrong type and value out of range.
+    """
+    try:
+        return pydantic.TypeAdapter(RunConfig).validate_python(dict(raw))
+    except pydantic.ValidationError as error:
+        raise ConfigError("\n".join(dict.fromkeys(_describe(problem, raw) for problem in error.errors()))) from None
+
+
+def _describe(problem: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
+    """Return one line for one finding, with the nearest valid names for an unknown key."""
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        place = [str(p) for p in problem["loc"] if p not in ("Samples", "Point")]
+        holder: Any = RunConfig
+        fields = _fields_at(place[:-1], holder, raw)
+        return f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], fields)}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{'.'.join(str(p) for p in problem['loc'])}: missing. Every key has a default in conf/; was it removed?"
+    return describe(problem, "")
+
+
+def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[str]:
+    """Return the keys allowed at `place`, a path of keys below the whole configuration."""
+    node: Any = raw
+    for key in place:
+        node = node.get(key, {}) if isinstance(node, Mapping) else {}
+    by_place = {
+        "": RunConfig,
+        "prior": Prior,
+        "members": Members,
+        "eval": Evaluation,
+        "data": DataPlace,
+        "method": Method,
+        "method.noise": NoiseOn,
+        "method.predictive": Point if isinstance(node, Mapping) and node.get("name") == "point" else Samples,
+    }
+    chosen = by_place.get(".".join(place), holder)
+    return list(chosen.__dataclass_fields__)
+
+
+def identity(raw: Mapping[str, Any]) -> str:
+    """Return the run's identity: 8 hexadecimal digits, the hash of all that can change its numbers."""
+
+    def pruned(node: Any, place: str = "") -> Any:
+        if not isinstance(node, Mapping):
+            return node
+        kept = {}
+        for key, value in node.items():
+            path = f"{place}.{key}" if place else key
+            if path not in _NOT_IDENTITY and key not in _NOT_IDENTITY_ANYWHERE:
+                kept[key] = pruned(value, path)
+        return kept
+
+    return hashlib.sha256(json.dumps(pruned(raw), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def folder_name(raw: Mapping[str, Any]) -> str:
+    """Return ``<dataset>-<model>-<method>-<hash8>``, the name of the run's folder."""
+    parts = (raw["dataset"]["name"], raw["model"]["name"], raw["method"]["name"])
+    return "-".join([*(str(p).rpartition(".")[2] for p in parts), identity(raw)])

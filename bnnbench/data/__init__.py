@@ -1,0 +1,17 @@
+"""Datasets as tensors in memory, on the device, preprocessed and split the same way for every method.
+
+Adding a dataset: one file here (or a module of your own, given by its dotted name) with
+
+    TASK = "classification"           # or "regression"
+    CLASSES = 10                      # None for regression
+    def load(root, part, **options):  # part is "train" or "test"; returns raw (x, y), arrays or tensors
+
+and one yaml in ``conf/dataset/``. ``fetch(root)`` (download) and ``verify(root)`` (checksums; returns lines to print)
+are optional. Whatever else stands in the yaml is an option of ``load``, checked against its signature.
+"""
+
+from bnnbench.data._load import check_dataset, fetch_data, load_data, verify_data
+from bnnbench.data._root import data_root
+from bnnbench.data._types import Data, Split
+
+__all__ = ["Data", "Split", "check_dataset", "data_root", "fetch_data", "load_data", "verify_data"]

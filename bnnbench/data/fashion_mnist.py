@@ -1,0 +1,31 @@
+"""Fashion-MNIST (Xiao et al. 2017): 60 000 train and 10 000 test images of clothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from bnnbench.data import _idx
+from bnnbench.data._idx import IdxSet
+
+TASK = "classification"
+CLASSES = 10
+_SET = IdxSet(
+    "fashion_mnist", "FashionMNIST"
+)  # only its gzipped files have published checksums, and fetch checks those
+
+
+def load(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return raw images, uint8 [n, 1, 28, 28] in 0…255, and labels, uint8 [n]."""
+    return _idx.load(root, part, _SET)
+
+
+def fetch(root: Path) -> None:
+    """Download the four files to ``<root>/FashionMNIST/raw``."""
+    _idx.fetch(root, _SET)
+
+
+def verify(root: Path) -> list[str]:
+    """Check the files that are there; see `_idx.verify`."""
+    return _idx.verify(root, _SET)

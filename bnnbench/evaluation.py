@@ -1,0 +1,154 @@
+"""Evaluates the current iterates and the posterior mean on every split, without disturbing the training state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnnbench import metrics, seeds
+from bnnbench.chains import Chains
+from bnnbench.config import RunConfig
+from bnnbench.data import Data, Split
+from bnnbench.layers import statistics
+from bnnbench.layers.normalisation import norm_modules
+from bnnbench.likelihood import Likelihood
+from bnnbench.predictive import ClassPredictive, GaussianPredictive, Predictive
+
+Row = dict[str, Any]
+
+
+class Evaluator:
+    """Rows of metrics.csv for the networks of a run.
+
+    Args:
+        config: gives the splits, the BatchNorm policy, and how members are averaged.
+        data: the splits, the out-of-distribution sets and the training data for refitted statistics.
+        chains: the networks.
+        likelihood: outputs → predictive distribution.
+    """
+
+    def __init__(self, config: RunConfig, data: Data, chains: Chains, likelihood: Likelihood) -> None:
+        self.config, self.data, self.chains, self.likelihood = config, data, chains, likelihood
+        chosen = {name: split for name, split in data.evaluation.items() if name in config.eval.splits}
+        self.splits: dict[str, Split] = {**(chosen or data.evaluation), **data.ood}
+        self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
+        predictive = config.method.predictive
+        self.samples = predictive.name == "samples"
+        self.average = predictive.average if predictive.name == "samples" else "probability"
+        self.posterior = {name: self._empty(split, self.average) for name, split in self.splits.items()}
+        self.batch_norm = any(True for _ in norm_modules(chains.network))
+        size = min(config.method.bn_refit_size, len(data.train))
+        generator = torch.Generator().manual_seed(seeds.derive(config.seed, 0, "eval"))
+        subset = torch.randperm(len(data.train), generator=generator)[:size]
+        self.refit_x = data.train.x[subset.to(data.train.x.device)] if self.batch_norm else data.train.x[:0]
+
+    def freeze(self) -> None:
+        """Fix BatchNorm's statistics for the rest of training (policy ``frozen``, at the end of burn-in)."""
+        statistics.freeze(self.chains, self.refit_x, self._chunk)
+
+    @torch.no_grad()
+    def __call__(self, *, member: bool, weight: float = 1.0, rows: bool = True) -> list[Row]:
+        """Evaluate the networks as they are now.
+
+        Args:
+            member: whether they join the posterior mean.
+            weight: of that member.
+            rows: whether rows are wanted; otherwise only the posterior mean is updated.
+        """
+        current = {}
+        for name, values in self._predict_all().items():
+            current[name] = self._empty(self.splits[name], "probability")
+            current[name].add(values)
+            if member:
+                self.posterior[name].add(values, weight)
+        return self._rows(current) if rows else []
+
+    def _predict_all(self) -> dict[str, Tensor]:
+        """Return split → predictive parameters of the current networks [K, N, …], under the BatchNorm policy."""
+        policy = self.config.method.bn_stats if self.batch_norm else "running"
+        if policy == "batch":
+            with statistics.of_the_batch(self.chains) as buffers:
+                return {n: self._predict(s.x, self.config.batch_size, buffers) for n, s in self.splits.items()}
+        buffers = None
+        frozen = self.batch_norm and not next(norm_modules(self.chains.network)).training
+        if policy in ("refit", "frozen") and not frozen:
+            buffers = statistics.refit(self.chains, self.refit_x, self._chunk)
+        with self.chains.mode(False):
+            return {n: self._predict(s.x, self._chunk, buffers) for n, s in self.splits.items()}
+
+    @property
+    def _chunk(self) -> int:
+        return max(2, self.config.eval.batch_size // self.chains.count)  # data per pass, for a constant memory
+
+    def _predict(self, x: Tensor, batch_size: int, buffers: dict[str, Tensor] | None) -> Tensor:
+        outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in x.split(batch_size)]
+        # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
+        return self.likelihood.predict(torch.cat(outputs, dim=1).double())
+
+    def _empty(self, split: Split, average: str) -> Predictive:
+        if self.data.task == "regression":
+            return GaussianPredictive(split.y)
+        return ClassPredictive(average)
+
+    def _rows(self, current: dict[str, Predictive]) -> list[Row]:
+        rows = self._rows_of("current", current, members=1)
+        if self.samples and self.posterior[self.in_distribution].members:
+            members = self.posterior[self.in_distribution].members
+            rows += self._rows_of("posterior", self.posterior, members=members)
+            if self.chains.count > 1:
+                rows += self._rows_of("posterior", self.posterior, members=members, pooled=True)
+        elif not self.samples and self.chains.count > 1:  # the ensemble of the last iterates
+            rows += self._rows_of("posterior", current, members=1, pooled=True)
+        return rows
+
+    def _rows_of(
+        self, predictor: str, predictive: dict[str, Predictive], members: int, pooled: bool = False
+    ) -> list[Row]:
+        results = {name: predictive[name].result(pooled) for name in self.splits}
+        rows = []
+        for name, split in self.splits.items():
+            if self.data.task == "regression":
+                scores = self._regression_scores(results[name], split)
+            else:
+                geometric = predictor == "posterior" and self.average == "log_probability"
+                scores = self._class_scores(results[name], split, ood=name in self.data.ood, disagree=not geometric)
+                if name in self.data.ood:
+                    known = results[self.in_distribution]["probabilities"]
+                    inside, outside = (metrics.entropy_per_datum(p) for p in (known, results[name]["probabilities"]))
+                    scores["auroc"] = metrics.auroc(inside, outside)
+            lists = {key: value.tolist() for key, value in scores.items()}
+            for k in range(1 if pooled else self.chains.count):
+                row = {"chain": "all" if pooled else k, "split": name, "predictor": predictor}
+                row["members"] = members * self.chains.count if pooled else members
+                rows.append({**row, **{key: value[k] for key, value in lists.items()}})
+        return rows
+
+    def _class_scores(self, result: dict[str, Tensor], split: Split, ood: bool, disagree: bool) -> dict[str, Tensor]:
+        p = result["probabilities"]
+        scores = {"entropy": metrics.entropy(p)}
+        if disagree:  # H[p̄] − mean H[p_m] is a mutual information of the arithmetic mean alone
+            scores["mutual_information"] = metrics.mutual_information(p, result["entropy"])
+        if not ood:  # labels of another dataset mean nothing here
+            scores["error"] = metrics.error(p, split.y)
+            scores["nll"] = metrics.nll(p, split.y)
+            scores["brier"] = metrics.brier(p, split.y)
+            scores["ece"] = metrics.ece(p, split.y, self.config.eval.ece_bins)
+        return scores
+
+    def _regression_scores(self, result: dict[str, Tensor], split: Split) -> dict[str, Tensor]:
+        scale = torch.tensor(self.data.target_std, dtype=torch.float64)  # to the target's own units
+        return {
+            "rmse": metrics.rmse(result["mean"], split.y, self.data.target_std),
+            "nll": scale.log() - result["log_density"].mean(-1),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the running posterior means."""
+        return {name: predictive.state_dict() for name, predictive in self.posterior.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue the running posterior means."""
+        for name, saved in state.items():
+            self.posterior[name].load_state_dict(saved)

@@ -1,0 +1,137 @@
+"""A method, put together from its yaml: the network with its normalisation, and the update rule on its parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from bnnbench import plugins, seeds
+from bnnbench.chains import Chains
+from bnnbench.config import Method, RunConfig
+from bnnbench.errors import ConfigError, did_you_mean
+from bnnbench.layers.normalisation import add_normalisation
+from bnnbench.likelihood import Likelihood
+from bnnbench.models import build_network
+from bnnbench.noise import Noise
+from bnnbench.options import check_options
+from bnnbench.potential import Potential
+
+# What the runner fills in; none of them is an option of a method.
+SUPPLIED = {"params", "num_data", "weight_decay", "noise"}
+TORCH_RULES = {
+    name.lower(): rule
+    for name, rule in vars(torch.optim).items()
+    if inspect.isclass(rule) and issubclass(rule, Optimizer) and rule is not Optimizer
+}
+
+
+def update_rule(name: str) -> type[Optimizer]:
+    """Return the optimiser class called `name`: a sampler of ours, the user's dotted name, or one of torch.optim.
+
+    Raises:
+        ConfigError: no such rule, or the user's module does not hold exactly one.
+    """
+    if "." not in name and name not in plugins.names("samplers"):
+        if name not in TORCH_RULES:
+            known = {*TORCH_RULES, *plugins.names("samplers")}
+            raise ConfigError(f"method.update.name={name}: no such update rule.{did_you_mean(name, known)}")
+        return TORCH_RULES[name]
+    found = plugins.find("samplers", name)
+    if isinstance(found, ModuleType):
+        rules = [
+            v
+            for v in vars(found).values()
+            if inspect.isclass(v) and issubclass(v, Optimizer) and v.__module__ == found.__name__
+        ]
+        if len(rules) != 1:
+            raise ConfigError(
+                f"method.update.name={name}: the module defines {len(rules)} optimisers, not one. "
+                f"Name the class: {name}.<Class>."
+            )
+        return rules[0]
+    if not (inspect.isclass(found) and issubclass(found, Optimizer)):
+        raise ConfigError(f"method.update.name={name}: it is no torch.optim.Optimizer.")
+    return found
+
+
+def is_sampler(rule: type[Optimizer]) -> bool:
+    """Whether `rule` has a temperature, that is, injects noise."""
+    return "temperature" in inspect.signature(rule).parameters
+
+
+def effective_temperature(method: Method, num_data: int) -> float | None:
+    """Return T as a number, 1/N resolved; None for an optimiser."""
+    if not is_sampler(update_rule(str(method.update["name"]))):
+        return None
+    given = method.update.get("temperature", 1.0)
+    return 1 / num_data if given == "1/N" else float(given)
+
+
+def check_method(method: Method) -> None:
+    """Check the update rule's name, options, types and ranges without any data.
+
+    Raises:
+        ConfigError: one line saying what is wrong.
+    """
+    options = dict(method.update)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"method.update.name={name}: give the name of an update rule, such as sgd or psgld.")
+    rule = update_rule(name)
+    if "weight_decay" in options:
+        raise ConfigError("method.update.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
+    if not isinstance(options.get("lr"), int | float):
+        raise ConfigError(f"method.update.lr={options.get('lr')}: the step size must be a number.")
+    if not options["lr"] > 0:
+        raise ConfigError(f"method.update.lr={options['lr']}: the step size must be > 0.")
+    if options.get("temperature") == "1/N":
+        options["temperature"] = 1.0
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+    try:  # the optimisers check their own ranges when they are made
+        rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1}))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"method.update: {error}") from None
+
+
+def build_chains(config: RunConfig, likelihood: Likelihood, in_shape: tuple[int, ...], device: torch.device) -> Chains:
+    """Return the K initialised networks, with the method's normalisation and the likelihood's own parameters."""
+
+    def build() -> nn.Module:
+        network = build_network(config.model, in_shape, likelihood.outputs)
+        return likelihood.wrap(add_normalisation(network, config.method.norm))
+
+    return Chains(build, [seeds.derive(config.seed, k, "init") for k in range(config.chains)], device)
+
+
+def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optimizer:
+    """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
+
+    Raises:
+        ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior.
+    """
+    method = config.method
+    rule = update_rule(str(method.update["name"]))
+    temperature = effective_temperature(method, potential.num_data)
+    reaches = {"weight": True, "bias": method.noise.biases, "norm": method.noise.norm}
+    groups = potential.groups(reaches, temperature)
+    takes_decay = "weight_decay" in inspect.signature(rule).parameters
+    decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
+    if any(decays):
+        raise ConfigError(f"method.update.name={method.update['name']} takes no weight decay. Take prior.name=flat.")
+    options: dict[str, Any] = {k: v for k, v in method.update.items() if k not in ("name", "temperature")}
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+    if temperature is not None:
+        options["temperature"] = temperature
+    supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
+    return rule(groups, **options, **supplied)
+
+
+def _accepted(rule: type[Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `values` that the constructor of `rule` takes."""
+    return {k: v for k, v in values.items() if k in inspect.signature(rule).parameters}

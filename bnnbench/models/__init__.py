@@ -1,0 +1,57 @@
+"""Plain networks, one architecture per file, written without any thought of Bayes.
+
+A model's file has one function ``build(in_shape, outputs, *, <options>) -> nn.Module``; the options' names, types and
+ranges are read off its signature. `in_shape` is the shape of one input without the batch, e.g. ``(1, 28, 28)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from bnnbench import plugins
+from bnnbench.errors import ConfigError
+from bnnbench.models._init import check_scheme, initialise
+from bnnbench.options import check_options
+
+__all__ = ["build_network", "check_model", "initialise"]
+
+
+def build_network(model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Return the network that `model` (a file of ``conf/model/``) describes, initialised.
+
+    Args:
+        model: ``name``, ``label`` (unused here), ``init`` (default ``torch``) and the architecture's own options.
+        in_shape: shape of one input, without the batch.
+        outputs: width of the last layer; the network maps [batch, *in_shape] to [batch, outputs].
+
+    The numbers come from torch's global generator: seed it first.
+
+    Raises:
+        ConfigError: see `check_model`; also an input that this architecture cannot take.
+    """
+    build, options, scheme = _resolve(model)
+    network = build(tuple(in_shape), outputs, **options)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"model.name={model['name']}: build() returned a {type(network).__name__}, not an nn.Module.")
+    initialise(network, scheme)
+    return network
+
+
+def check_model(model: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an unknown name, option, type, range or scheme of initialisation; build nothing."""
+    _resolve(model)
+
+
+def _resolve(model: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[str, Any], str]:
+    options = dict(model)
+    name, scheme = options.pop("name", None), options.pop("init", "torch")
+    options.pop("label", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"model.name={name}: give the name of an architecture: {', '.join(plugins.names('models'))}.")
+    build = plugins.function("models", name, "build")
+    options = check_options(build, options, supplied=("in_shape", "outputs"), where="model")
+    check_scheme(scheme)
+    return build, options, scheme

@@ -1,0 +1,47 @@
+"""The one source of the Gaussian noise ξ ~ N(0, I) that samplers inject."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class Noise:
+    """Standard normals for a list of (stacked) parameters, one generator per chain.
+
+    Chain k's numbers depend on ``seeds[k]`` and on how many were drawn before, not on the number of chains.
+    All numbers of a step are drawn into one flat buffer: one call per chain rather than one per tensor.
+
+    Args:
+        seeds: one seed per chain; its length K is the size of the tensors' leading axis when K > 1.
+        device: where the parameters live.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
+        self._buffers: dict[tuple[int, torch.dtype], Tensor] = {}
+
+    def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return ξ with the shapes of `tensors`: views of one buffer, valid until the next call."""
+        chains = len(self.generators)
+        sizes = [t.numel() // chains for t in tensors]
+        total = sum(sizes)
+        key = (total, tensors[0].dtype)
+        if key not in self._buffers:
+            self._buffers[key] = tensors[0].new_empty((chains, total))
+        buffer = self._buffers[key]
+        for row, generator in zip(buffer, self.generators, strict=True):
+            row.normal_(generator=generator)
+        pieces = buffer.split(sizes, dim=1)
+        return [piece.reshape(t.shape) for piece, t in zip(pieces, tensors, strict=True)]
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """Return the generators' states."""
+        return {"generators": [g.get_state() for g in self.generators]}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
+        """Continue the streams where `state_dict` was taken."""
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.set_state(saved)

@@ -1,0 +1,123 @@
+"""The look of all figures: compact, serif, bold lines with sparse markers, a colour and a marker fixed per method.
+
+Colours are Okabe and Ito's, then Tol's muted set; both stay apart under the common colour-vision deficiencies, and
+the markers carry the same information in black and white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class Look(NamedTuple):
+    """How one line is drawn."""
+
+    color: str
+    marker: str
+    dashes: str = "-"
+
+
+METHODS: dict[str, Look] = {
+    "sgd": Look("#4D4D4D", "^"),
+    "sgld": Look("#0072B2", "o"),
+    "rmsprop": Look("#009E73", "D"),
+    "psgld": Look("#D55E00", "s"),
+    "adam": Look("#56B4E9", "v"),
+    "sghmc": Look("#117733", "<"),
+    "dropout": Look("#E69F00", "X"),
+    "gaussian_dropout": Look("#AA4499", "d"),
+    "mean_field": Look("#882255", "h"),
+    "variational_dropout": Look("#332288", "p"),
+    "sparse_vd": Look("#999933", "*"),
+    "ensemble": Look("#CC79A7", "P"),
+    "batchnorm_sgld": Look("#44AA99", ">"),
+    "hmc": Look("#000000", "H"),
+}
+ALIASES = {"vd": "variational_dropout", "bbb": "mean_field", "sgd_ensemble": "ensemble", "mc_dropout": "dropout"}
+CYCLE = [
+    Look("#0072B2", "o"),
+    Look("#D55E00", "s"),
+    Look("#009E73", "D"),
+    Look("#CC79A7", "^"),
+    Look("#E69F00", "v"),
+    Look("#56B4E9", "P"),
+    Look("#332288", "X"),
+    Look("#999933", "<"),
+    Look("#882255", ">"),
+    Look("#4D4D4D", "h"),
+]
+DASHES = ("-", "--", ":", "-.")
+
+RC: dict[str, Any] = {
+    "font.family": ["STIXGeneral", "DejaVu Serif"],  # both ship with matplotlib: the same figure on every machine
+    "mathtext.fontset": "stix",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 11,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
+    "legend.fontsize": 8.8,
+    "axes.linewidth": 0.9,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "legend.fancybox": False,
+    "legend.edgecolor": "black",
+    "legend.framealpha": 0.92,
+    "patch.linewidth": 0.7,  # the legend's box
+    "savefig.dpi": 300,
+    "pdf.fonttype": 42,  # text stays text in the PDF
+    "svg.hashsalt": "bnnbench",  # else every drawing of the same numbers gets new identifiers
+}
+# No time stamps: the same CSV gives the same bytes.
+METADATA: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+PANEL = (3.9, 3.0)  # inches, one panel without its caption
+BOLD = {"linewidth": 2.0, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+PALE = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
+BAND = {"alpha": 0.25, "linewidth": 0, "zorder": 1}
+
+
+def looks(lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Look]:
+    """Return the look of each line, given as (method, label), for one figure.
+
+    A known method has its own look in every figure. Several lines of one method share its colour and differ in dashes,
+    unless it is the only method: then colours tell them apart best. An unknown method takes what is left of the cycle.
+    """
+    lines = list(dict.fromkeys(lines))
+    methods = list(dict.fromkeys(method for method, _ in lines))
+    if len(methods) == 1 and len(lines) > 1:
+        return {line: _cycled(i) for i, line in enumerate(lines)}
+    base = {m: METHODS[_key(m)] for m in methods if _key(m) in METHODS}
+    taken = {look.color for look in base.values()}
+    free = [look for look in CYCLE if look.color not in taken] or CYCLE
+    for i, method in enumerate(m for m in methods if m not in base):
+        base[method] = free[i % len(free)]._replace(dashes=DASHES[i // len(free) % len(DASHES)])
+    chosen = {}
+    for method in methods:
+        variants = [line for line in lines if line[0] == method]
+        for i, line in enumerate(variants):
+            chosen[line] = base[method]._replace(dashes=DASHES[i % len(DASHES)]) if i else base[method]
+    return chosen
+
+
+def sparse(count: int, position: int, total: int, wanted: int = 8) -> tuple[int, int]:
+    """Return matplotlib's ``markevery``: about `wanted` markers on `count` points, staggered between lines."""
+    step = max(1, round(count / wanted))
+    return (position * step // max(total, 1)) % step, step
+
+
+def _key(method: str) -> str:
+    name = method.lower().replace("-", "_").replace(" ", "_")
+    return ALIASES.get(name, name)
+
+
+def _cycled(i: int) -> Look:
+    return CYCLE[i % len(CYCLE)]._replace(dashes=DASHES[i // len(CYCLE) % len(DASHES)])

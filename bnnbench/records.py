@@ -1,0 +1,138 @@
+"""A run's folder: config.yaml, manifest.json, metrics.csv, checkpoint.pt, error.txt. Safe against a crash anywhere.
+
+Files that are replaced are written under a temporary name and renamed. metrics.csv only grows, a whole evaluation at a
+time; a checkpoint holds its length, and a continued run cuts off what was written after the checkpoint.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+import yaml
+
+from bnnbench.config import folder_name
+from bnnbench.errors import BnnbenchError
+
+COLUMNS = (
+    "iteration",  # steps made
+    "epoch",  # passes over the training split
+    "grad_evals",  # minibatch gradients computed, summed over the chains that the row speaks of
+    "train_seconds",  # of training, evaluation not included
+    "eval_seconds",  # of evaluation and recording
+    "chain",  # 0…K−1, or all
+    "split",  # valid, test, or the name of an out-of-distribution set
+    "predictor",  # current: the last iterate; posterior: the mean over members
+    "members",  # networks averaged
+    "error",  # fraction
+    "nll",  # nats per datum
+    "brier",  # 0…2
+    "ece",  # fraction
+    "entropy",  # nats
+    "mutual_information",  # nats
+    "auroc",  # of the entropy as a score for "out of distribution"
+    "rmse",  # in the target's units
+    "train_loss",  # mean minibatch loss since the last evaluation, nats per datum
+    "kl",  # nats, of methods with a variational posterior
+    "lr",  # step size of the last step
+    "sparsity",  # fraction of weights dropped
+)
+
+
+class RunFolder:
+    """The folder of one run, locked while it is open.
+
+    Args:
+        raw: the resolved configuration; with its hash it names the folder.
+
+    Raises:
+        BnnbenchError: another process is writing this folder.
+    """
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = dict(raw)
+        self.path = Path(raw["results"]).expanduser() / raw["name"] / folder_name(raw)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self.path / ".lock")  # freed by the system when the process dies
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise BnnbenchError(f"{self.path} is being written by another process; nothing was changed.") from None
+        self.manifest: dict[str, Any] = {}
+        if (self.path / "manifest.json").is_file():
+            try:
+                self.manifest = json.loads((self.path / "manifest.json").read_text())
+            except ValueError:  # not ours to trust: the run starts anew
+                self.manifest = {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run reached its end."""
+        return self.manifest.get("status") == "finished"
+
+    def resume(self, anew: bool) -> dict[str, Any] | None:
+        """Prepare the folder for writing; return the checkpoint to continue from, or None to start from nothing."""
+        checkpoint = None
+        if not anew and (self.path / "checkpoint.pt").is_file():
+            try:
+                checkpoint = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True)
+            except (RuntimeError, OSError, ValueError, EOFError, KeyError):
+                checkpoint = None
+        table = self.path / "metrics.csv"
+        if checkpoint is not None and table.is_file() and table.stat().st_size >= checkpoint["csv_bytes"]:
+            with table.open("r+b") as stream:
+                stream.truncate(checkpoint["csv_bytes"])
+        else:
+            checkpoint = None
+            (self.path / "checkpoint.pt").unlink(missing_ok=True)
+            table.write_text(",".join(COLUMNS) + "\n")
+        (self.path / "error.txt").unlink(missing_ok=True)
+        self._replace("config.yaml", yaml.safe_dump(self.raw, sort_keys=False, allow_unicode=True))
+        return checkpoint
+
+    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add rows to metrics.csv, numbers in full precision, as one write."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+        writer.writerows(rows)
+        with (self.path / "metrics.csv").open("a") as stream:
+            stream.write(text.getvalue())
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        """Write the state of the run, to be loaded with ``weights_only=True``."""
+        whole = {**state, "csv_bytes": (self.path / "metrics.csv").stat().st_size}
+        partial = self.path / "checkpoint.pt.partial"
+        torch.save(whole, partial)
+        os.replace(partial, self.path / "checkpoint.pt")
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to manifest.json."""
+        self.manifest.update(facts)
+        self._replace("manifest.json", json.dumps(self.manifest, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    def fail(self, what: str, trace: str = "") -> None:
+        """Keep what went wrong in error.txt and the manifest."""
+        self._replace("error.txt", what.rstrip() + "\n" + (f"\n{trace}" if trace else ""))
+        self.note(status="failed", error=what, end=now())
+
+    def close(self) -> None:
+        """Give the folder free."""
+        self._lock.release()
+
+    def _replace(self, name: str, text: str) -> None:
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text)
+        os.replace(partial, self.path / name)
+
+
+def now() -> str:
+    """Return the present time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

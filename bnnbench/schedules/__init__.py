@@ -1,0 +1,63 @@
+"""Step-size schedules, one per file: the multiplier of ``lr`` at iteration t = 0, 1, …, T−1, which is 1 at t = 0.
+
+A schedule's file has two functions, both with the schedule's own options as keywords:
+    factor(iteration, *, iterations, steps_per_epoch, <options>) -> float
+    convergence(<options>) -> str | None
+`convergence` is None where the step sizes ε_t satisfy Σ ε_t = ∞ and Σ ε_t² < ∞ (Robbins & Monro 1951; Welling & Teh
+2011, eq. 2), so that SGLD without a Metropolis test converges to the posterior; else a sentence with what breaks.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from bnnbench import plugins
+from bnnbench.errors import ConfigError
+from bnnbench.options import check_options
+
+
+def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epoch: int) -> Callable[[int], float]:
+    """Return t ↦ multiplier of the step size at the 0-based iteration t.
+
+    Args:
+        schedule: ``name``, ``label`` (unused here) and the schedule's own options, as in ``conf/schedule/``.
+        iterations: T, of the whole run.
+        steps_per_epoch: iterations per pass over the training data.
+
+    Raises:
+        ConfigError: see `check_schedule`.
+    """
+    factor, options = _resolve(schedule)
+    return functools.partial(factor, iterations=iterations, steps_per_epoch=steps_per_epoch, **options)
+
+
+def check_schedule(schedule: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an unknown name or an option that is unknown, missing, of a wrong type or out of range."""
+    _resolve(schedule)
+
+
+def convergence_warning(schedule: Mapping[str, Any]) -> str | None:
+    """Return the schedule's ``convergence`` sentence; None if SGLD converges, or a user's own code says nothing.
+
+    Raises:
+        ConfigError: see `check_schedule`.
+    """
+    _, options = _resolve(schedule)
+    module = plugins.find("schedules", schedule["name"])
+    if not isinstance(module, ModuleType) or not hasattr(module, "convergence"):
+        return None
+    return module.convergence(**options)
+
+
+def _resolve(schedule: Mapping[str, Any]) -> tuple[Callable[..., float], dict[str, Any]]:
+    options = dict(schedule)
+    name = options.pop("name", None)
+    options.pop("label", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"schedule.name={name}: give the name of one: {', '.join(plugins.names('schedules'))}.")
+    factor = plugins.function("schedules", name, "factor")
+    supplied = ("iteration", "iterations", "steps_per_epoch")
+    return factor, check_options(factor, options, supplied=supplied, where="schedule")
