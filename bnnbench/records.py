@@ -59,24 +59,14 @@ class RunFolder:
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = dict(raw)
-        self.path = Path(raw["results"]).expanduser() / raw["name"] / folder_name(raw)
+        self.path = run_path(raw)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.path / ".lock")  # freed by the system when the process dies
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
             raise BnnbenchError(f"{self.path} is being written by another process; nothing was changed.") from None
-        self.manifest: dict[str, Any] = {}
-        if (self.path / "manifest.json").is_file():
-            try:
-                self.manifest = json.loads((self.path / "manifest.json").read_text())
-            except ValueError:  # not ours to trust: the run starts anew
-                self.manifest = {}
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run reached its end."""
-        return self.manifest.get("status") == "finished"
+        self.manifest = _read_manifest(self.path)
 
     def resume(self, anew: bool) -> dict[str, Any] | None:
         """Prepare the folder for writing; return the checkpoint to continue from, or None to start from nothing."""
@@ -131,6 +121,24 @@ class RunFolder:
         partial = self.path / f"{name}.partial"
         partial.write_text(text)
         os.replace(partial, self.path / name)
+
+
+def run_path(raw: Mapping[str, Any]) -> Path:
+    """Return where the run of the resolved configuration `raw` is recorded."""
+    return Path(raw["results"]).expanduser() / raw["name"] / folder_name(raw)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the run recorded at `path` reached its end."""
+    return _read_manifest(path).get("status") == "finished"
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+    except (OSError, ValueError):  # none yet, or not to be trusted: the run starts anew
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
 
 
 def now() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from bnnbench import environment, methods, seeds
+from bnnbench.chains import Chains
+from bnnbench.clock import Clock
 from bnnbench.config import RunConfig, parse
 from bnnbench.data import Data, check_dataset, load_data
 from bnnbench.errors import BnnbenchError, ConfigError
@@ -26,7 +29,7 @@ from bnnbench.models import check_model
 from bnnbench.noise import Noise
 from bnnbench.potential import Potential
 from bnnbench.progress import Reporter, closing_table
-from bnnbench.records import RunFolder, now
+from bnnbench.records import RunFolder, is_finished, now, run_path
 from bnnbench.schedules import check_schedule, convergence_warning, make_schedule
 from bnnbench.watch import Watch
 
@@ -35,31 +38,29 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     """Run the resolved configuration `raw` and return the run's folder; a finished run is said so and left as it is.
 
     Raises:
-        ConfigError: the configuration is wrong; nothing was written.
-        DataError: a data file is missing or wrong.
+        ConfigError: the configuration is wrong, by itself or for this dataset; nothing was written.
+        DataError: a data file is missing or wrong; nothing was written.
         DivergedError: loss or parameters stopped being finite; what was recorded stays, with error.txt.
         BnnbenchError: the folder is in use by another process.
     """
     console = console or Console()
     config = check(raw)
-    device = environment.choose_device(config.device)
+    if is_finished(run_path(raw)) and not config.force:
+        console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
+        return run_path(raw)
+    parts = assemble(config)
     folder = RunFolder(raw)
     try:
-        if folder.finished and not config.force:
-            console.print(f"finished already: {folder.path} (--force runs it anew)", soft_wrap=True, highlight=False)
-            return folder.path
-        checkpoint = folder.resume(anew=config.force)
-        try:
-            rows = _train(config, device, folder, checkpoint, console)
-        except KeyboardInterrupt:
-            folder.note(status="interrupted", end=now())
-            raise
-        except BnnbenchError as error:
-            folder.fail(str(error))
-            raise
-        except Exception as error:
-            folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
-            raise
+        rows = _train(config, parts, folder, console)
+    except KeyboardInterrupt:
+        folder.note(status="interrupted", end=now())
+        raise
+    except BnnbenchError as error:
+        folder.fail(str(error))
+        raise
+    except Exception as error:
+        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
     finally:
         folder.close()
     console.print(closing_table(rows, config.method.label))
@@ -77,102 +78,108 @@ def check(raw: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def _train(
-    config: RunConfig,
-    device: torch.device,
-    folder: RunFolder,
-    checkpoint: dict[str, Any] | None,
-    console: Console,
-) -> list[Row]:
-    """Train, evaluate and record; return the rows of the last evaluation."""
-    threads = environment.set_threads(config.threads)
-    # Everything is made anew, then moved to where the checkpoint left it.
+@dataclass
+class Parts:
+    """What a run consists of, made from its configuration."""
+
+    device: torch.device
+    threads: int
+    data: Data
+    batches: Minibatches
+    iterations: int  # of the whole run
+    chains: Chains
+    potential: Potential
+    noise: Noise
+    update: Optimizer
+    schedule: Callable[[int], float]
+    evaluator: Evaluator
+    watch: Watch
+    temperature: float | None  # T as a number; None for an optimiser
+
+
+def assemble(config: RunConfig) -> Parts:
+    """Load the data and make network, method, schedule and evaluation.
+
+    Raises:
+        ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
+    """
+    device, threads = environment.choose_device(config.device), environment.set_threads(config.threads)
     data = load_data(config.dataset, root=config.data.root, seed=config.seed, device=device, ood=config.eval.ood)
     batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
-    total = config.iterations or max(1, round(config.epochs * batches.steps_per_epoch))
-    _check_budget(config, total)
-
+    iterations = config.iterations or max(1, round(config.epochs * batches.steps_per_epoch))
+    _check_budget(config, iterations)
     likelihood = likelihood_for(data.task, data.num_classes, config.head)
     chains = methods.build_chains(config, likelihood, data.in_shape, device)
     potential = Potential(chains, likelihood, config.prior, len(data.train))
     noise = Noise([seeds.derive(config.seed, k, "noise") for k in range(config.chains)], device)
-    update = methods.build_update(config, potential, noise)
-    schedule = make_schedule(config.schedule, iterations=total, steps_per_epoch=batches.steps_per_epoch)
-    evaluator = Evaluator(config, data, chains, likelihood)
-    watch = Watch(chains, device)
+    return Parts(
+        device=device,
+        threads=threads,
+        data=data,
+        batches=batches,
+        iterations=iterations,
+        chains=chains,
+        potential=potential,
+        noise=noise,
+        update=methods.build_update(config, potential, noise),
+        schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
+        evaluator=Evaluator(config, data, chains, likelihood),
+        watch=Watch(chains, device),
+        temperature=methods.effective_temperature(config.method, len(data.train)),
+    )
 
-    iteration, train_seconds, eval_seconds = 0, 0.0, 0.0
+
+def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> list[Row]:
+    """Train, evaluate and record; return the rows of the last evaluation."""
+    checkpoint = folder.resume(anew=config.force)
+    iteration, rows = 0, []
+    clock = Clock(parts.device)
     if checkpoint is not None:
-        chains.load_state_dict(checkpoint["chains"])
-        update.load_state_dict(checkpoint["update"])
-        noise.load_state_dict(checkpoint["noise"])
-        evaluator.load_state_dict(_to(checkpoint["evaluator"], device))
-        iteration = checkpoint["iteration"]
-        train_seconds, eval_seconds = checkpoint["train_seconds"], checkpoint["eval_seconds"]
-        console.print(f"resumed at iteration {iteration} of {total}", highlight=False)
-    temperature = methods.effective_temperature(config.method, len(data.train))
-    _announce(config, folder, data, chains.size, device, threads, temperature, total, console)
+        iteration, rows, clock = _restore(parts, checkpoint)
+        console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
+    _announce(config, parts, folder, console)
 
-    burn_in, thin, sampling = config.members.burn_in, config.members.thin, config.method.predictive.name == "samples"
-    if config.method.predictive.name == "samples":
-        burn_in, thin = config.method.predictive.burn_in, config.method.predictive.thin
-    if evaluator.batch_norm and config.method.bn_stats == "frozen" and iteration >= burn_in > 0:
-        statistics.hold(chains)
-    base_lr = float(config.method.update["lr"])
-    reporter = Reporter(config.method.label, total, iteration, console)
-    rows: list[Row] = checkpoint["rows"] if checkpoint is not None else []
-    saved = clock = time.perf_counter()
+    evaluator, watch, schedule = parts.evaluator, parts.watch, parts.schedule
+    plan = config.method.predictive if config.method.predictive.name == "samples" else config.members
+    sampling = plan is config.method.predictive
+    freezes = evaluator.batch_norm and config.method.bn_stats == "frozen"
+    if freezes and iteration >= plan.burn_in > 0:
+        statistics.hold(parts.chains)
+    lr_start = float(config.method.update["lr"])
+    saved = time.perf_counter()
+    reporter = Reporter(config.method.label, parts.iterations, iteration, console)
     try:
-        while iteration < total:
-            lr = base_lr * schedule(iteration)
-            loss = step(update, potential, *batches(iteration), lr)
+        while iteration < parts.iterations:
+            lr = lr_start * schedule(iteration)
+            loss = step(parts.update, parts.potential, *parts.batches(iteration), lr)
             iteration += 1
             if watch.add(loss, lr):
                 watch.look(iteration)
                 reporter.step(iteration)
-            if iteration == burn_in and evaluator.batch_norm and config.method.bn_stats == "frozen":
+            if freezes and iteration == plan.burn_in:
                 evaluator.freeze()
 
-            member = sampling and iteration > burn_in and (iteration - burn_in) % thin == 0
-            due = iteration % config.eval.every == 0 or iteration == total
+            member = sampling and iteration > plan.burn_in and (iteration - plan.burn_in) % plan.thin == 0
+            due = iteration % config.eval.every == 0 or iteration == parts.iterations
             if not (member or due):
                 continue
             watch.look(iteration)
-            environment.synchronise(device)
-            train_seconds += time.perf_counter() - clock
-            clock = time.perf_counter()
-            weight = lr if config.members.weight == "lr" else 1.0
-            evaluated = evaluator(member=member, weight=weight, rows=due)
-            environment.synchronise(device)
+            clock.lap("train")
+            evaluated = evaluator(member=member, weight=lr if plan.weight == "lr" else 1.0, rows=due)
+            clock.lap("eval")
             if due:
-                place = {"iteration": iteration, "epoch": iteration / batches.steps_per_epoch, "lr": lr}
-                spent = eval_seconds + time.perf_counter() - clock
-                clocks = {"train_seconds": train_seconds, "eval_seconds": spent}
-                rows = _complete(evaluated, {**place, **clocks}, watch.mean(), config.chains)
+                rows = _complete(evaluated, iteration, lr, watch.mean(), parts, clock)
                 folder.append(rows)
                 reporter.scores(iteration, rows)
-            eval_seconds += time.perf_counter() - clock
-            clock = time.perf_counter()
-            if due and (iteration == total or clock - saved >= config.checkpoint_every):
-                folder.checkpoint(
-                    {
-                        "iteration": iteration,
-                        "train_seconds": train_seconds,
-                        "eval_seconds": eval_seconds,
-                        "chains": chains.state_dict(),
-                        "update": update.state_dict(),
-                        "noise": noise.state_dict(),
-                        "evaluator": evaluator.state_dict(),
-                        "rows": rows,
-                    }
-                )
-                saved = time.perf_counter()
-                eval_seconds += saved - clock
-                clock = saved
+                if iteration == parts.iterations or time.perf_counter() - saved >= config.checkpoint_every:
+                    folder.checkpoint(_state(parts, iteration, rows, clock))
+                    saved = time.perf_counter()
+            clock.lap("eval")
     finally:
         reporter.close()
-    final = {f"{r['split']}/{r['predictor']}/{r['chain']}": r for r in rows}
-    folder.note(status="finished", end=now(), final=final, train_seconds=train_seconds, eval_seconds=eval_seconds)
+    final = {f"{row['split']}/{row['predictor']}/{row['chain']}": row for row in rows}
+    spent = {f"{what}_seconds": seconds for what, seconds in clock.seconds.items()}
+    folder.note(status="finished", end=now(), final=final, **spent)
     return rows
 
 
@@ -206,29 +213,50 @@ def _check_budget(config: RunConfig, total: int) -> None:
         )
 
 
-def _complete(rows: list[Row], shared: Row, losses: list[float], count: int) -> list[Row]:
-    """Return the rows with what they share, and with each chain's own gradients and loss."""
+def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], parts: Parts, clock: Clock) -> list[Row]:
+    """Return the rows of one evaluation with its place in the run, and with each chain's own gradients and loss."""
+    shared = {
+        "iteration": iteration,
+        "epoch": iteration / parts.batches.steps_per_epoch,
+        "lr": lr,
+        "train_seconds": clock.seconds["train"],
+        "eval_seconds": clock.seconds["eval"],
+    }
     done = []
     for row in rows:
         pooled = row["chain"] == "all"
-        loss = sum(losses) / count if pooled else losses[row["chain"]]
-        gradients = shared["iteration"] * (count if pooled else 1)
+        loss = sum(losses) / len(losses) if pooled else losses[row["chain"]]
+        gradients = iteration * (len(losses) if pooled else 1)
         done.append({**shared, **row, "grad_evals": gradients, "train_loss": loss})
     return done
 
 
-def _announce(
-    config: RunConfig,
-    folder: RunFolder,
-    data: Data,
-    parameters: int,
-    device: torch.device,
-    threads: int,
-    temperature: float | None,
-    total: int,
-    console: Console,
-) -> None:
+def _state(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[str, Any]:
+    """Return all that `_restore` needs to go on as if nothing had happened."""
+    return {
+        "iteration": iteration,
+        "rows": rows,
+        "seconds": clock.seconds,
+        "chains": parts.chains.state_dict(),
+        "update": parts.update.state_dict(),
+        "noise": parts.noise.state_dict(),
+        "evaluator": parts.evaluator.state_dict(),
+    }
+
+
+def _restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], Clock]:
+    """Move the parts to where the checkpoint left them; return the iteration, the last rows and the clock."""
+    parts.chains.load_state_dict(checkpoint["chains"])
+    parts.update.load_state_dict(checkpoint["update"])
+    parts.noise.load_state_dict(checkpoint["noise"])
+    parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))
+    seconds = checkpoint["seconds"]
+    return checkpoint["iteration"], checkpoint["rows"], Clock(parts.device, seconds["train"], seconds["eval"])
+
+
+def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
     """Write the manifest, and say what starts."""
+    temperature, num_data = parts.temperature, len(parts.data.train)
     warnings = []
     if temperature:
         broken = convergence_warning(config.schedule)
@@ -242,19 +270,19 @@ def _announce(
         model=config.model["name"],
         method=config.method.name,
         label=config.method.label,
-        num_data=len(data.train),
-        parameters=parameters,
+        num_data=num_data,
+        parameters=parts.chains.size,
         temperature=temperature,
-        iterations=total,
+        iterations=parts.iterations,
         warnings=warnings,
-        **environment.describe(device, threads),
+        **environment.describe(parts.device, parts.threads),
     )
     shown = "" if temperature is None else f", T = {temperature:.3g}"
-    if temperature is not None and math.isclose(temperature * len(data.train), 1):
+    if temperature is not None and math.isclose(temperature * num_data, 1):
         shown = f", T = 1/N = {temperature:.3g}"
     console.print(
-        f"{config.method.label} on {config.dataset['name']}: N = {len(data.train)}, {parameters} parameters, "
-        f"{config.chains} chain{'s' * (config.chains > 1)}{shown}, {device} with {threads} threads",
+        f"{config.method.label} on {config.dataset['name']}: N = {num_data}, {parts.chains.size} parameters, "
+        f"{config.chains} chain{'s' * (config.chains > 1)}{shown}, {parts.device} with {parts.threads} threads",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,0 +1,161 @@
+"""What every method must do, over every file of conf/method: a new one is checked by being there."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from bnnbench.compose import choices, conf_dir
+from bnnbench.config import parse
+from bnnbench.errors import DivergedError
+from bnnbench.methods import is_sampler, update_rule
+from bnnbench.records import COLUMNS
+from bnnbench.run import assemble, step
+
+METHODS = choices("method")
+Run = Callable[..., Path]
+Compose = Callable[..., dict[str, Any]]
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def settings(method: str) -> dict[str, Any]:
+    whole = yaml.safe_load((conf_dir() / "method" / f"{method}.yaml").read_text())
+    return whole.get("method", whole)
+
+
+def samplers() -> list[str]:
+    return [m for m in METHODS if is_sampler(update_rule(settings(m)["update"]["name"]))]
+
+
+def without_times(folder: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows_of(folder)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_file_names_itself_and_its_source(method: str) -> None:
+    assert settings(method)["name"] == method
+    assert settings(method)["label"]
+    assert settings(method)["reference"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
+    folder = run_small(f"method={method}")
+    rows = rows_of(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert list(rows[0]) == list(COLUMNS)
+    assert manifest["status"] == "finished"
+    assert [int(r["iteration"]) for r in rows if r["chain"] == "0" and r["predictor"] == "current"] == [50, 100, 140]
+    last = [r for r in rows if r["iteration"] == "140"]
+    assert {r["split"] for r in rows} == {"test"}
+    best = last[-1]  # the posterior mean where there is one, over all chains where there are several
+    # Guessing is wrong in 90 % of the digits. No method is tuned for 140 steps; each must be far from guessing.
+    assert float(best["error"]) < 0.45
+    assert float(best["nll"]) < 1.8  # ln 10 = 2.30 is the guess
+    assert 0 <= float(best["ece"]) <= 1
+    assert 0 <= float(best["brier"]) <= 2
+    if settings(method)["predictive"]["name"] == "samples":
+        assert best["predictor"] == "posterior"
+        assert best["members"] == "1"  # burn-in 50, one every 50: iteration 100
+        assert manifest["temperature"] == 1.0
+    assert (folder / "checkpoint.pt").is_file()
+    assert not (folder / "error.txt").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_diverging_run_stops_and_says_where(method: str, run_small: Run, compose: Compose, tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"at iteration \d+; .*(tensor|tensors).*; lr 1e\+30"):
+        run_small(f"method={method}", "method.update.lr=1e30")
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
+    assert "at iteration" in (folder / "error.txt").read_text()
+    assert (folder / "metrics.csv").read_text().startswith("iteration,")
+
+
+@pytest.mark.parametrize("method", samplers())
+def test_at_zero_temperature_a_sampler_draws_no_noise(method: str, compose: Compose) -> None:
+    parts = assemble(parse(compose(f"method={method}", "temperature=0", "model.widths=[16]")))
+    before = parts.noise.state_dict()["generators"][0]
+    for iteration in range(3):
+        step(parts.update, parts.potential, *parts.batches(iteration), 1e-3)
+    assert torch.equal(before, parts.noise.state_dict()["generators"][0])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "optimiser"),
+    [
+        (["method=sgld", "method.update.lr=0.1"], ["method=sgd", "method.update.lr=0.1"]),
+        (["method=batchnorm_sgld", "method.update.lr=0.1"], ["method=sgd", "method.norm=batch"]),
+        (["method=psgld", "method.update.v_gradient=posterior"], ["method=rmsprop"]),
+    ],
+    ids=["sgld", "batchnorm_sgld", "psgld"],
+)
+def test_at_zero_temperature_a_sampler_is_its_optimiser_step_for_step(
+    sampler: list[str], optimiser: list[str], run_small: Run
+) -> None:
+    pair = []
+    for overrides in ([*sampler, "method.update.temperature=0"], optimiser):
+        rows = without_times(run_small(*overrides))
+        pair.append([row for row in rows if row["predictor"] == "current"])
+    assert pair[0] == pair[1]  # every number of every evaluation, to the last digit
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_command_gives_the_same_numbers_and_another_seed_others(method: str, run_small: Run) -> None:
+    first = without_times(run_small(f"method={method}", "epochs=4", "members.burn_in=5"))
+    again = without_times(run_small(f"method={method}", "epochs=4", "members.burn_in=5", "force=true"))
+    other = without_times(run_small(f"method={method}", "epochs=4", "members.burn_in=5", "seed=1"))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_stacked_chains_are_the_single_chains(method: str, compose: Compose) -> None:
+    """Four chains trained as one equal four trained alone: the same law, and here the same numbers.
+
+    In double precision: matrix products of a stack round differently from single ones, and nothing else may differ.
+    """
+    overrides = (f"method={method}", "model.widths=[12]", "threads=1", "members.burn_in=5")
+    whole = assemble(parse(compose(*overrides, "chains=4")))
+    to_double(whole)
+    for iteration in range(20):
+        step(whole.update, whole.potential, *whole.batches(iteration), 1e-3)
+    for k in range(4):
+        alone = assemble(parse(compose(*overrides, "chains=1")))
+        fresh = assemble(parse(compose(*overrides, "chains=4")))
+        alone.chains.load_state_dict(
+            {
+                "parameters": {n: p.detach()[k] for n, p in fresh.chains.parameters.items()},
+                "buffers": {n: b[k] for n, b in fresh.chains.buffers.items()},
+            }
+        )
+        alone.noise.generators = [fresh.noise.generators[k]]
+        to_double(alone)
+        for iteration in range(20):
+            x, y = whole.batches(iteration)
+            step(alone.update, alone.potential, x[k : k + 1], y[k : k + 1], 1e-3)
+        for name, p in alone.chains.parameters.items():
+            torch.testing.assert_close(whole.chains.parameters[name][k], p, rtol=1e-8, atol=1e-10)
+
+
+def to_double(parts: Any) -> None:
+    """Put networks and data in double precision, in place: the update rule keeps its parameters."""
+    for tensors in (parts.chains.parameters, parts.chains.buffers):
+        for tensor in tensors.values():
+            if tensor.is_floating_point():
+                tensor.data = tensor.data.double()
+    if parts.chains.count > 1:
+        parts.chains.network.double()
+    split = parts.batches.split
+    object.__setattr__(split, "x", split.x.double())
