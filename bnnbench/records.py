@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import pickle
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,7 @@ class RunFolder:
         if not anew and (self.path / "checkpoint.pt").is_file():
             try:
                 checkpoint = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True)
-            except (RuntimeError, OSError, ValueError, EOFError, KeyError):
+            except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
                 checkpoint = None
         table = self.path / "metrics.csv"
         if checkpoint is not None and table.is_file() and table.stat().st_size >= checkpoint["csv_bytes"]:

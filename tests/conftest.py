@@ -12,7 +12,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread only costs
 
-SMALL = ("model.widths=[16]", "epochs=10", "members.burn_in=50", "eval.every=50", "threads=1")
+SMALL = ("epochs=10", "members.burn_in=50", "eval.every=50", "threads=1")
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def run_small(compose: Callable[..., dict[str, Any]]) -> Callable[..., Path]:
     from bnnbench.run import run
 
     def go(*overrides: str) -> Path:
-        return run(compose(*SMALL, *overrides), Console(file=io.StringIO()))
+        width = () if any(o.startswith("model=") for o in overrides) else ("model.widths=[16]",)
+        return run(compose(*SMALL, *width, *overrides), Console(file=io.StringIO()))
 
     return go

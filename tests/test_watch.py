@@ -1,0 +1,58 @@
+"""Divergence is found at its step, chain and tensor."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bnnbench.chains import Chains
+from bnnbench.errors import DivergedError
+from bnnbench.watch import WINDOW, Watch
+
+CPU = torch.device("cpu")
+
+
+def make(chains: int = 1) -> tuple[Watch, Chains]:
+    networks = Chains(lambda: nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), list(range(chains)), CPU)
+    return Watch(networks, CPU), networks
+
+
+def test_a_loss_that_is_not_finite_is_found_at_its_own_step() -> None:
+    watch, networks = make(chains=3)
+    losses = torch.ones(20, 3)
+    losses[13, 2], losses[15, 0] = math.nan, math.inf
+    for step, loss in enumerate(losses):
+        watch.add(loss, lr=0.5 if step == 13 else 0.1)
+    with torch.no_grad():
+        networks.parameters["1.weight"][2] = math.nan
+    with pytest.raises(
+        DivergedError, match=r"nan of chain 2 at iteration 114; first tensor not finite: 1.weight; lr 0.5"
+    ):
+        watch.look(120)
+
+
+def test_a_parameter_that_is_not_finite_is_found_before_the_next_loss() -> None:
+    watch, networks = make()
+    watch.add(torch.ones(1), 0.1)
+    watch.look(1)
+    with torch.no_grad():
+        networks.parameters["0.bias"][0] = math.inf
+    watch.add(torch.ones(1), 0.1)
+    with pytest.raises(DivergedError, match=r"at iteration 2; first tensor not finite: 0.bias"):
+        watch.look(2)
+
+
+def test_the_mean_loss_is_since_the_last_evaluation() -> None:
+    watch, _ = make(chains=2)
+    for step in range(WINDOW):
+        assert watch.add(torch.tensor([1.0, step]), 0.1) == (step == WINDOW - 1)
+    watch.look(WINDOW)
+    watch.add(torch.tensor([52.0, 0.0]), 0.1)
+    watch.look(WINDOW + 1)
+    assert watch.mean() == pytest.approx([102 / 51, sum(range(WINDOW)) / 51])
+    watch.add(torch.tensor([3.0, 4.0]), 0.1)
+    watch.look(WINDOW + 2)
+    assert watch.mean() == [3.0, 4.0]
