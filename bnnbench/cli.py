@@ -26,32 +26,46 @@ def _guarded(action: Callable[[], Any]) -> Any:
     from bnnbench.errors import BnnbenchError
 
     try:
-        return action()
+        done = action()
+        sys.stdout.flush()
+        return done
     except BnnbenchError as error:
         typer.echo(f"error: {error}", err=True)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
+    except BrokenPipeError:  # `bnnbench ls | head -1`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it leaves
     except OSError as error:  # a folder that cannot be written, a full disk
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {error.filename}: {error.strerror}." if error.filename else f"error: {error}", err=True)
     raise typer.Exit(1)
 
 
-def _complete_overrides(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Complete Hydra's overrides. bash splits words at '=': there, the words are glued and only the rest is given."""
-    from bnnbench.compose import complete
+class _AfterEqualsSign(str):
+    """bash asks with `=` for what follows `method=`. Typer keeps what starts with `=`, but bash wants it without."""
 
-    words = os.environ.get("COMP_WORDS", "").split()
-    glued = incomplete
-    if len(words) >= 2 and words[-1] == "=":
-        glued = f"{words[-2]}={incomplete}"
-    elif len(words) >= 3 and words[-2] == "=":
-        glued = f"{words[-3]}={words[-1]}"
-    found = complete(glued, [])
-    cut = len(glued) - len(incomplete)
-    if cut:  # e.g. `method`, `=`, `ps`: the shell replaces `ps` alone
-        return [f[cut:] for f in found if f.startswith(glued[:cut])]
-    return found
+    def startswith(self, *_: Any) -> bool:
+        return True
+
+
+def _complete_overrides(incomplete: str) -> list[str]:
+    """Complete Hydra's overrides."""
+    from bnnbench.compose import complete, words_from_shell
+
+    words, replaced = words_from_shell(os.environ, incomplete)
+    kept = len(words[-1]) - len(replaced)
+    found = [word[kept:] for word in complete(words) if word.startswith(words[-1])]
+    return found if replaced == incomplete else [_AfterEqualsSign(word) for word in found]
+
+
+def _complete_among(*values: str) -> Callable[[str], list[str]]:
+    return lambda incomplete: [value for value in values if value.startswith(incomplete)]
+
+
+def _complete_data(incomplete: str) -> list[str]:
+    from bnnbench.plugins import names
+
+    return [name for name in names("data") if name.startswith(incomplete)]
 
 
 @app.command(
@@ -85,25 +99,43 @@ def run_command(
     _guarded(action)
 
 
+# The words that `plot` and `ls` take: written out, for the modules that own them import pandas and numpy.
+METRICS = ("error", "nll", "brier", "ece", "entropy", "mutual_information", "auroc", "rmse")
+METRICS += ("train_loss", "kl", "lr", "sparsity")
+X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
+PREDICTORS = ("posterior", "current", "both")
+LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs")
+
+
+def _choice(values: tuple[str, ...], about: str = "") -> Any:
+    return typer.Option(help=about + " | ".join(values), autocompletion=_complete_among(*values))
+
+
 @app.command("plot")
 def plot_command(
     paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
-    metric: Annotated[str, typer.Option(help="A column of metrics.csv.")] = "error",
-    x: Annotated[str, typer.Option(help="iteration | epoch | grad_evals | seconds")] = "iteration",
+    metric: Annotated[str, _choice(METRICS)] = "error",
+    x: Annotated[str, _choice(X_AXES)] = "iteration",
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
-    predictor: Annotated[str, typer.Option(help="posterior | current | both")] = "both",
-    out: Annotated[Path, typer.Option(help="Name of the figure, without or with ending.")] = Path("error.png"),
+    predictor: Annotated[str, _choice(PREDICTORS)] = "both",
+    by: Annotated[str, typer.Option(help="method | a key such as method.update.lr: what names the lines")] = "method",
+    out: Annotated[
+        Path, typer.Option(help="A folder, a name without ending (one file per format), or a file such as error.pdf.")
+    ] = Path("."),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
     title: Annotated[str | None, typer.Option(help="Title above the figure.")] = None,
     log_y: Annotated[bool, typer.Option("--log-y", help="Logarithmic y axis.")] = False,
     ymin: Annotated[float | None, typer.Option(help="Lower end of the y axis, in the axis' unit.")] = None,
     ymax: Annotated[float | None, typer.Option(help="Upper end of the y axis, in the axis' unit.")] = None,
 ) -> None:
-    """Draw test error against iteration from the CSV files alone, in the style of the pSGLD paper."""
+    """Draw learning curves, by default test error against iterations, in the style of the pSGLD paper."""
 
     def action() -> None:
+        from bnnbench.errors import ConfigError
         from bnnbench.plots import plot_curves
 
+        if (ymin is None) != (ymax is None):
+            raise ConfigError("--ymin and --ymax: give both or neither.")
         written = plot_curves(
             paths,
             metric=metric,
@@ -114,7 +146,8 @@ def plot_command(
             formats=tuple(f.strip() for f in formats.split(",")),
             title=title,
             log_y=log_y,
-            ylim=None if ymin is None and ymax is None else (ymin, ymax),
+            ylim=None if ymin is None or ymax is None else (ymin, ymax),
+            by=by,
         )
         for path in written:
             typer.echo(str(path))
@@ -124,9 +157,7 @@ def plot_command(
 
 @app.command("ls")
 def ls_command(
-    what: Annotated[
-        str, typer.Argument(help="methods | models | datasets | schedules | experiments | runs")
-    ] = "methods",
+    what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=_complete_among(*LISTS))] = "methods",
     results: Annotated[Path, typer.Option(help="For runs: where they lie.")] = Path("results"),
 ) -> None:
     """List what can be run, or what has been run."""
@@ -139,7 +170,9 @@ def ls_command(
     _guarded(action)
 
 
-DataName = Annotated[str, typer.Argument(help="A dataset, see `bnnbench ls datasets`.", show_default=False)]
+DataName = Annotated[
+    str, typer.Argument(help="See `bnnbench ls datasets`.", show_default=False, autocompletion=_complete_data)
+]
 DataRoot = Annotated[str | None, typer.Option("--root", help="Folder; else $BNNBENCH_DATA, else a per-user cache.")]
 
 

@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pydantic
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, MinLen
+from pydantic_core import PydanticCustomError
 
 from bnnbench.errors import ConfigError, did_you_mean
-from bnnbench.options import describe
+from bnnbench.options import explain
 
 Count = Annotated[int, Ge(1)]
 Natural = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
+
+
+def _one_folder(name: str) -> str:
+    if not re.fullmatch(r"[\w+-][\w.+-]*", name):  # it must not lead out of the results folder
+        raise PydanticCustomError("folder", "input should be the name of one folder: letters, digits, _ . + -")
+    return name
+
+
+FolderName = Annotated[str, pydantic.AfterValidator(_one_folder)]
 
 
 class _Strict:
@@ -123,8 +134,8 @@ class RunConfig(_Strict):
     device: str
     threads: Literal["auto"] | Count
     data: DataPlace
-    results: str
-    name: str
+    results: Annotated[str, MinLen(1)]  # a folder
+    name: FolderName
     checkpoint_every: NonNegative  # seconds
     force: bool
     dataset: dict[str, Any]
@@ -147,19 +158,24 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
     try:
         return pydantic.TypeAdapter(RunConfig).validate_python(dict(raw))
     except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(dict.fromkeys(_describe(problem, raw) for problem in error.errors()))) from None
+        raise ConfigError(_describe(error.errors(), raw)) from None
 
 
-def _describe(problem: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
-    """Return one line for one finding, with the nearest valid names for an unknown key."""
-    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        place = [str(p) for p in problem["loc"] if p not in ("Samples", "Point")]
-        holder: Any = RunConfig
-        fields = _fields_at(place[:-1], holder, raw)
-        return f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], fields)}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{'.'.join(str(p) for p in problem['loc'])}: missing. Every key has a default in conf/; was it removed?"
-    return describe(problem, "")
+def _describe(problems: list[Any], raw: Mapping[str, Any]) -> str:
+    """Return one line for every finding, with the nearest valid names for an unknown key."""
+    lines, missing, others = [], [], []
+    for problem in problems:
+        place = [str(p) for p in problem["loc"] if p not in ("samples", "point")]  # pydantic's tags of the predictive
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            fields = _fields_at(place[:-1], RunConfig, raw)
+            lines.append(f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], fields)}")
+        elif problem["type"] in ("missing", "missing_argument"):
+            missing.append(".".join(place))
+        else:
+            others.append(problem)
+    if missing:
+        lines.append(f"{', '.join(missing)}: missing. Every key has a default in conf/; was it removed?")
+    return "\n".join([*lines, *explain(others, raw).splitlines()])
 
 
 def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[str]:

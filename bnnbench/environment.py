@@ -25,9 +25,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device={name}: not available here ({reason}). Take device=auto or device=cpu.") from None
+    except (RuntimeError, AssertionError):
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"device={name}: not available here. Take device=auto, or one of {', '.join(here)}."
+        ) from None
     return device
 
 

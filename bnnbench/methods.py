@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
@@ -86,15 +87,14 @@ def check_method(method: Method) -> None:
     rule = update_rule(name)
     if "weight_decay" in options:
         raise ConfigError("method.update.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
-    if not isinstance(options.get("lr"), int | float):
-        raise ConfigError(f"method.update.lr={options.get('lr')}: the step size must be a number.")
-    if not options["lr"] > 0:
-        raise ConfigError(f"method.update.lr={options['lr']}: the step size must be > 0.")
+    lr = options.get("lr")
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
+        raise ConfigError(f"method.update.lr={lr}: the step size must be a number > 0.")
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
     options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
     try:  # the optimisers check their own ranges when they are made
-        rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1}))
+        rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"method.update: {error}") from None
 

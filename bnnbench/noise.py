@@ -21,21 +21,25 @@ class Noise:
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
-        self._buffers: dict[tuple[int, torch.dtype], Tensor] = {}
+        self._buffers: dict[tuple[object, ...], tuple[Tensor, list[Tensor]]] = {}
 
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return ξ with the shapes of `tensors`: views of one buffer, valid until the next call."""
-        chains = len(self.generators)
-        sizes = [t.numel() // chains for t in tensors]
-        total = sum(sizes)
-        key = (total, tensors[0].dtype)
+        key = (tensors[0].dtype, *(t.shape for t in tensors))
         if key not in self._buffers:
-            self._buffers[key] = tensors[0].new_empty((chains, total))
-        buffer = self._buffers[key]
+            self._buffers[key] = self._allocate(tensors)
+        buffer, views = self._buffers[key]
         for row, generator in zip(buffer, self.generators, strict=True):
             row.normal_(generator=generator)
+        return list(views)
+
+    def _allocate(self, tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Return a buffer [K, all elements of a chain] and its views with the shapes of `tensors`."""
+        chains = len(self.generators)
+        sizes = [t.numel() // chains for t in tensors]
+        buffer = tensors[0].new_empty((chains, sum(sizes)))
         pieces = buffer.split(sizes, dim=1)
-        return [piece.reshape(t.shape) for piece, t in zip(pieces, tensors, strict=True)]
+        return buffer, [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)]
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         """Return the generators' states."""

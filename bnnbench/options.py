@@ -7,8 +7,9 @@ next to the code that uses them. So a new sampler, model or dataset needs no ent
 from __future__ import annotations
 
 import inspect
+import re
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from bnnbench.errors import ConfigError, did_you_mean
@@ -62,13 +63,80 @@ def convert(
     try:
         checked = model.model_validate(dict(given))
     except pydantic.ValidationError as error:
-        raise ConfigError("\n".join(describe(problem, where) for problem in error.errors())) from None
+        raise ConfigError(explain(error.errors(), given, where)) from None
     return {name: getattr(checked, name) for name in given}
 
 
-def describe(problem: Mapping[str, Any], where: str) -> str:
-    """Return one line for one of pydantic's findings: ``method.update.lr=-1: input should be greater than 0``."""
-    # pydantic appends the alternatives of a union to the location; only the option's own name and list index help.
-    place = [str(part) for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]
-    key = ".".join([where, *place[:1]] if where else place)
-    return f"{key}={problem['input']}: {problem['msg'][:1].lower()}{problem['msg'][1:]}."
+def explain(problems: Iterable[Mapping[str, Any]], given: Mapping[str, Any], where: str = "") -> str:
+    """Return one line for each of pydantic's findings: ``method.update.lr=-1: input should be greater than 0.``
+
+    The alternatives of a union, which pydantic finds fault with one by one, come together, and so do keys that fail
+    alike, as those do that take their value from one another.
+    """
+    wanted: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for problem in problems:
+        keys, value = _place(problem, given)
+        key = ".".join([where, *keys] if where else keys).replace(".[", "[")
+        wanted.setdefault((key, _written(value)), []).append(dict(problem))
+    lines: dict[str, list[str]] = {}
+    for (key, value), found in wanted.items():
+        text = _message(found[0]) if len(found) == 1 else f"input should be {' or '.join(map(_alternative, found))}."
+        lines.setdefault(text, []).append(f"{key}={value}")
+    return "\n".join(f"{', '.join(who)}: {text}" for text, who in lines.items())
+
+
+def _place(problem: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[list[str], Any]:
+    """Return the keys that lead to a finding, list indices as ``[0]``, and the value there.
+
+    pydantic puts the members of unions between and behind the keys; they lead nowhere in `given`.
+    """
+    keys: list[str] = []
+    value: Any = given
+    for part in problem["loc"]:
+        if isinstance(value, Mapping) and part in value:
+            keys.append(str(part))
+        elif isinstance(value, list) and isinstance(part, int):
+            keys.append(f"[{part}]")
+        else:
+            continue
+        value = value[part]
+    if problem["type"] == "union_tag_invalid":
+        tag = problem["ctx"]["discriminator"].strip("'")
+        return [*keys, tag], problem["ctx"]["tag"]
+    return keys, value
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    text, context = problem["msg"], problem.get("ctx", {})
+    if problem["type"] == "union_tag_invalid":
+        text = f"input should be {context['expected_tags']}"
+    allowed = re.findall(r"'([^']*)'", context.get("expected", context.get("expected_tags", "")))
+    hint = did_you_mean(str(context.get("tag", problem["input"])), allowed).partition(" Allowed:")[0]  # text has them
+    text = text.partition(", unable to")[0]  # to parse, says pydantic
+    return f"{text[:1].lower()}{text[1:]}.{hint}"
+
+
+def _alternative(problem: Mapping[str, Any]) -> str:
+    """Return what one member of a union asks for: ``a number >= 0``, ``'1/N'``."""
+    kind, context = problem["type"], problem.get("ctx", {})
+    for name, sign, bound in (
+        ("greater_than_equal", ">=", "ge"),
+        ("greater_than", ">", "gt"),
+        ("less_than_equal", "<=", "le"),
+        ("less_than", "<", "lt"),
+    ):
+        if kind == name:
+            return f"a number {sign} {context[bound]:g}"
+    if kind == "literal_error":
+        return str(context["expected"])
+    for start, word in (("int", "a whole number"), ("float", "a number"), ("finite", "a finite number")):
+        if kind.startswith(start):
+            return word
+    return _message(problem).removeprefix("input should be ").rstrip(".")
+
+
+def _written(value: Any) -> str:
+    """Return `value` as it is typed on the command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)

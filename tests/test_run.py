@@ -158,7 +158,7 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         (["epochs=1"], ConfigError, "members.burn_in"),
         (["model=logistic", "method=batchnorm_sgld"], ConfigError, "no hidden"),
         (["dataset=mnist", f"data.root={tmp_path}"], DataError, "bnnbench data fetch mnist"),
-        (["device=cuda:99"], ConfigError, "device=cpu"),
+        (["device=cuda:99"], ConfigError, "device=auto"),
         (["head=homoscedastic"], ConfigError, "head=softmax"),
     ):
         with pytest.raises(error, match=words):

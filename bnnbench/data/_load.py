@@ -25,7 +25,10 @@ def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> None:
     """
     read(dataset)
     for name in ood:
-        own_options(find_source(name), {}, where=f"eval.ood: {name}")  # its options take their defaults
+        try:
+            own_options(find_source(name), {}, where=name)  # its options take their defaults
+        except ConfigError as error:
+            raise ConfigError(f"eval.ood: {error}") from None
     if twice := {name for name in ood if list(ood).count(name) > 1}:
         raise ConfigError(f"eval.ood: {', '.join(sorted(twice))} given twice.")
 

@@ -125,10 +125,10 @@ class PSGLD(Optimizer):
         if not (all(first) and group["v_start"] == "first_square"):  # V already is the first square
             torch._foreach_mul_(v, alpha)
             torch._foreach_addcmul_(v, g_bar, g_bar, value=1 - alpha)
-        root = torch._foreach_sqrt(v)
-        inverse_g = torch._foreach_add(root, group["lambda_"])  # 1/G = λ + √V
+        inverse_g = torch._foreach_sqrt(v)
+        torch._foreach_add_(inverse_g, group["lambda_"])  # 1/G = λ + √V
         temperature = group["temperature"]
-        gamma = self._gamma(group, params, g_bar, root, inverse_g, curvature) if curvature and temperature else None
+        gamma = self._gamma(group, params, g_bar, v, inverse_g, curvature) if curvature and temperature else None
         torch._foreach_addcdiv_(params, drift, inverse_g, value=-lr)
         if gamma is not None:
             torch._foreach_add_(params, gamma, alpha=lr * temperature / group["num_data"])
@@ -142,15 +142,15 @@ class PSGLD(Optimizer):
         group: dict[str, Any],
         params: list[Tensor],
         g_bar: list[Tensor],
-        root: list[Tensor],
+        v: list[Tensor],
         inverse_g: list[Tensor],
         curvature: dict[Tensor, Tensor],
     ) -> list[Tensor]:
         """Return Γ_i = −(1 − α) G_i² ḡ_i H_ii / √V_i; 0 where V_i = 0, since then ḡ_i = 0 too."""
         prior = group["weight_decay"] if group["v_gradient"] == "posterior" else 0.0
         return [
-            torch.where(r > 0, -(1 - group["alpha"]) * g * (curvature[p] + prior) / (r * d.square()), 0.0)
-            for p, g, r, d in zip(params, g_bar, root, inverse_g, strict=True)
+            torch.where(s > 0, -(1 - group["alpha"]) * g * (curvature[p] + prior) / (s.sqrt() * d.square()), 0.0)
+            for p, g, s, d in zip(params, g_bar, v, inverse_g, strict=True)
         ]
 
     def _differentiate_twice(self, closure: Callable[[], Tensor] | None) -> tuple[Tensor, dict[Tensor, Tensor]]:

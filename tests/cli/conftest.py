@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import QUICK
 from typer.testing import CliRunner, Result
-
-QUICK = ("model.widths=[8]", "epochs=2", "members.burn_in=5", "eval.every=10", "threads=1")
 
 
 @pytest.fixture
@@ -40,8 +39,3 @@ def bnnbench(here: Path) -> Iterator[Callable[..., Result]]:
 def quick(bnnbench: Callable[..., Result]) -> Callable[..., Result]:
     """Return words → result of a run of 28 iterations with 8 hidden units."""
     return lambda *words: bnnbench("run", *QUICK, *words)
-
-
-def left_behind(folder: Path) -> list[str]:
-    """Return every file and folder below `folder`."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -1,0 +1,99 @@
+"""`bnnbench run` from the command line to the record: once, twice, as a sweep, interrupted, and Hydra's own flags."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from commands import QUICK, left_behind
+
+
+def manifests(folder):
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("results/*/*/manifest.json"))]
+
+
+def test_the_same_command_twice_is_finished_and_force_runs_it_anew(quick, here):
+    first = quick()
+    assert first.exit_code == 0, first.stderr
+    assert "results/adhoc/digits-mlp-psgld-" in first.stdout
+    table = next(here.glob("results/adhoc/*/metrics.csv"))
+    table.write_text("a mark")  # a second run that writes would wipe it
+    again = quick()
+    assert (again.exit_code, table.read_text()) == (0, "a mark")
+    assert again.stdout.startswith("finished already: results/adhoc/")
+    assert "--force" in again.stdout
+    assert quick("--force").exit_code == 0
+    assert table.read_text().startswith("iteration,")
+
+
+def test_a_sweep_makes_one_run_for_each_combination(quick, here):
+    swept = quick("-m", "method=sgd,sgld", "seed=0,1")  # overrides before and after the flag, which Hydra refuses
+    assert swept.exit_code == 0, swept.stderr
+    found = manifests(here)
+    assert sorted(m["method"] for m in found) == ["sgd", "sgd", "sgld", "sgld"]
+    assert {m["status"] for m in found} == {"finished"}
+
+
+def test_a_sweep_with_a_misspelt_choice_starts_no_run(quick, here):
+    swept = quick("-m", "method=sgd,psgdl")
+    assert swept.exit_code == 1
+    assert "method=psgdl: no such choice" in swept.stderr
+    assert not manifests(here)
+
+
+def test_a_sweep_goes_on_after_a_failure_and_says_which_run_failed(quick, here):
+    swept = quick("-m", "method=sgd", "batch_size=5000,100")
+    assert swept.exit_code == 1
+    assert "batch_size=5000 " in swept.stderr
+    assert "batch_size=5000 is more than the 1438 training data" in swept.stderr
+    assert "1 of 2 runs failed" in swept.stderr
+    assert len(swept.stderr.splitlines()) == 2
+    assert [m["status"] for m in manifests(here)] == ["finished"]
+
+
+def test_a_failure_of_the_code_itself_keeps_its_traceback(quick, here, monkeypatch):
+    def broken(root, part):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("bnnbench.data.digits.load", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        quick()
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (["--cfg", "job"], "burn_in: ${dataset.budget.burn_in}"),
+        (["--cfg", "job", "--resolve"], "burn_in: 300"),
+        (["--cfg", "job", "-p", "method.update", "method=sgld"], "temperature: ${temperature}"),
+        (["--help"], "bnnbench run -m method=sgld,psgld seed=0,1,2"),
+        (["--info", "defaults"], "method/psgld"),
+        (["--hydra-help"], "--multirun"),
+    ],
+)
+def test_hydras_flags_show_and_run_nothing(words, shown, bnnbench, here):
+    result = bnnbench("run", *words)
+    assert result.exit_code == 0, result.stderr
+    assert shown in result.stdout
+    assert not left_behind(here)
+
+
+def test_ctrl_c_is_noted_and_said_in_a_line(here):
+    words = ["run", *QUICK, "epochs=1000000", "eval.every=100", "method=sgd"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bnnbench.cli", *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not any(len(p.read_text().splitlines()) > 1 for p in here.glob("results/*/*/metrics.csv")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert [m["status"] for m in manifests(here)] == ["interrupted"]
