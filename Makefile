@@ -34,11 +34,10 @@ format: $(STAMP) ## put style and format right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(STAMP) ## the MNIST figure of this README: about 4 minutes on 2 cores; needs MNIST (bnnbench data fetch mnist)
+figures: $(STAMP) ## the MNIST figure and table of the README: 7 minutes on 2 cores; needs `bnnbench data fetch mnist`
 	$(BIN)/bnnbench run experiment=psgld_mnist epochs=20
-	$(BIN)/bnnbench run experiment=psgld_mnist_t1 epochs=20
-	$(BIN)/bnnbench run experiment=psgld_mnist_t1 epochs=20 method=sgd
-	$(BIN)/bnnbench plot results/psgld_mnist results/psgld_mnist_t1 --x epoch --out results/psgld_mnist.png
+	$(BIN)/bnnbench run -m experiment=psgld_mnist_t1 epochs=20 method=psgld,sgld,batchnorm_sgld,sgd
+	$(BIN)/python -m bnnbench.publish results/psgld_mnist results/psgld_mnist_t1 --name psgld_mnist --x epoch
 
 bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
 	$(BIN)/python -m bnnbench.bench

@@ -61,7 +61,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "threads": threads,
-        "platform": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _commit(),
     }
 

@@ -1,0 +1,123 @@
+"""A training step never waits for the device, and what the benchmark measures."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from bnnbench import bench
+from bnnbench.data import Split
+from bnnbench.run import assemble, check, step
+
+# Ways of Python to a tensor's numbers. Not all reach the dispatcher: on a CPU `tolist` reads the memory itself.
+READS = {"item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "__array__", "nonzero"}
+
+
+class NoRead(TorchFunctionMode):
+    """Refuses every call from Python that brings numbers of a tensor to the host."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if getattr(func, "__name__", "") in READS:
+            raise AssertionError(f"host synchronisation: Tensor.{func.__name__}")
+        return func(*args, **(kwargs or {}))
+
+
+class NoScalar(TorchDispatchMode):
+    """Refuses the kernel behind `item`, also where torch itself calls it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise AssertionError("host synchronisation: aten::_local_scalar_dense")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("guard", [NoRead, NoScalar])
+@pytest.mark.parametrize("read", [torch.Tensor.item, bool, float], ids=["item", "bool", "float"])
+def test_the_guards_notice(guard, read):
+    with pytest.raises(AssertionError, match="host synchronisation"), guard():
+        read(torch.ones(()))
+
+
+def test_only_the_outer_guard_notices_tolist():
+    with pytest.raises(AssertionError, match="tolist"), NoRead():
+        torch.ones(2).tolist()
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("method=sgd",),
+        ("method=rmsprop",),
+        ("method=sgld",),
+        ("method=batchnorm_sgld",),
+        ("method=psgld", "method.update.gamma=none"),
+        ("method=psgld", "method.update.gamma=hutchinson"),
+        ("method=sgld", "prior.name=laplace"),
+    ],
+    ids=" ".join,
+)
+def test_a_step_makes_no_host_synchronisation(compose: Callable[..., dict[str, Any]], overrides, chains):
+    config = check(compose("model.widths=[16]", "threads=1", f"chains={chains}", *overrides))
+    parts = assemble(config)
+    with NoRead(), NoScalar():
+        for iteration in range(3):  # the first makes the optimiser's state
+            loss = step(parts.update, parts.potential, *parts.batches(iteration), 1e-3)
+            parts.watch.add(loss, 1e-3)
+    assert loss.isfinite().all()
+
+
+def test_the_bare_loop_learns():
+    x = torch.rand(250, 28, 28, generator=torch.Generator().manual_seed(0))
+    train = Split(x - 0.5, (x[:, 0, 0] > 0.5).long())
+    train.x[:, :14] += 0.2 * (2 * train.y - 1).float()[:, None, None]
+    advance = bench.bare_loop(train)
+    advance(60)  # many times over the data
+    network = inside(advance)["network"]
+    assert (network(train.x).argmax(-1) == train.y).float().mean() > 0.9
+
+
+def test_the_measured_loop_is_that_of_a_run(compose, run_small):
+    raw = compose("model.widths=[16]", "epochs=10", "members.burn_in=50", "eval.every=50", "threads=1", "method=sgd")
+    advance, train = bench.bnnbench_loop(raw)
+    advance(140)
+    folder = run_small("method=sgd")
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert saved["iteration"] == 140
+    parameters = inside(advance)["potential"].chains.parameters
+    assert all(torch.equal(value, parameters[name]) for name, value in saved["chains"]["parameters"].items())
+    assert len(train) > 1000
+
+
+def inside(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the variables that a closure keeps."""
+    return dict(zip(function.__code__.co_freevars, (c.cell_contents for c in function.__closure__), strict=True))
+
+
+def test_without_mnist_noise_of_its_shape_is_taken(tmp_path):
+    raw = bench.resolved(*bench.MNIST, "dataset.name=bnnbench.bench", "method=sgd", f"data.root={tmp_path}")
+    _, train = bench.bnnbench_loop(raw)
+    assert train.x.shape == (60_000, 28, 28)
+    assert train.x.min() >= 0 and train.x.max() <= 1
+    assert train.y.unique().tolist() == list(range(10))
+
+
+def test_a_missed_target_is_said_and_counts(capsys):
+    assert bench._line("fast", "1.0 ×", 1.0, 1.15, "×")
+    assert not bench._line("slow", "1.2 ×", 1.2, 1.15, "×")
+    assert bench._line("free", "9.0 ×", 9.0, None, "×")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("ok") and lines[1].endswith("MISSED") and lines[2].endswith("×")
+
+
+def test_every_part_counts_for_the_exit_code(monkeypatch):
+    called = []
+    for part, met in (("steps", True), ("evaluation", False), ("start", True)):
+        monkeypatch.setattr(bench, f"measure_{part}", lambda *_, part=part, met=met: called.append(part) or met)
+    monkeypatch.setattr(bench, "find_data", lambda: bench.MNIST)
+    assert bench.main([]) == 1
+    assert called == ["steps", "evaluation", "start"]  # a miss does not stop the others
+    assert bench.main(["--only", "steps"]) == 0
