@@ -26,7 +26,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 from bnnbench import environment
 from bnnbench.compose import run_hydra
@@ -50,17 +50,6 @@ SHARE = 0.08  # of evaluation and recording in a run's time
 START = 6.0  # seconds
 MNIST = ("dataset=mnist", "model=mlp_400_400")
 
-# Seen as a dataset (`dataset.name=bnnbench.bench`), this module is noise of MNIST's shape: a step costs the same on it.
-TASK, CLASSES = "classification", 10
-
-
-def load(root: str, part: str) -> tuple[Tensor, Tensor]:
-    """Return images and labels without any meaning."""
-    count = 60_000 if part == "train" else 10_000
-    generator = torch.Generator().manual_seed(count)
-    images = torch.randint(0, 256, (count, 28, 28), generator=generator, dtype=torch.uint8)
-    return images, torch.randint(0, CLASSES, (count,), generator=generator)
-
 
 def resolved(*overrides: str) -> dict[str, Any]:
     """Return the configuration of `bnnbench run` with these overrides."""
@@ -75,7 +64,7 @@ def find_data() -> tuple[str, ...]:
         assemble(check(resolved(*MNIST)))
     except DataError:
         print("data: noise of MNIST's shape (the real one: `bnnbench data fetch mnist`)")
-        return (*MNIST, "dataset.name=bnnbench.bench")
+        return (*MNIST, "dataset.name=bnnbench.data._noise_images")
     print("data: MNIST")
     return MNIST
 

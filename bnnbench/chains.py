@@ -94,8 +94,13 @@ class Chains:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, State]) -> None:
-        """Copy a saved state into the tensors that the update rule already holds."""
-        for name, value in state["parameters"].items():
-            self.parameters[name].copy_(value)
-        for name, value in state["buffers"].items():
-            self.buffers[name].copy_(value)
+        """Copy a saved state into the tensors that the update rule already holds.
+
+        Raises:
+            ValueError: names or shapes differ: the state is that of another network.
+        """
+        for mine, saved in ((self.parameters, state["parameters"]), (self.buffers, state["buffers"])):
+            if {n: t.shape for n, t in mine.items()} != {n: t.shape for n, t in saved.items()}:
+                raise ValueError("the saved state is that of another network")
+            for name, value in saved.items():
+                mine[name].copy_(value)

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from bnnbench.columns import MEASURES
+
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -100,8 +102,6 @@ def run_command(
 
 
 # The words that `plot` and `ls` take: written out, for the modules that own them import pandas and numpy.
-METRICS = ("error", "nll", "brier", "ece", "entropy", "mutual_information", "auroc", "rmse")
-METRICS += ("train_loss", "kl", "lr", "sparsity")
 X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
 PREDICTORS = ("posterior", "current", "both")
 LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs")
@@ -114,7 +114,7 @@ def _choice(values: tuple[str, ...], about: str = "") -> Any:
 @app.command("plot")
 def plot_command(
     paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
-    metric: Annotated[str, _choice(METRICS)] = "error",
+    metric: Annotated[str, _choice(MEASURES)] = "error",
     x: Annotated[str, _choice(X_AXES)] = "iteration",
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
     predictor: Annotated[str, _choice(PREDICTORS)] = "both",

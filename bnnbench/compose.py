@@ -71,9 +71,8 @@ def run_hydra(arguments: Sequence[str], task: Callable[[dict[str, Any]], Any], n
                 _tell(overrides, mine)
             if not here:  # a launcher's worker: only an exception tells the launcher
                 raise mine from error
-            failures.append(
-                (sweep, mine)
-            )  # Hydra would add a line of its own, and of a sweep show the first failure alone
+            # Raised later: Hydra would add a line of its own, and of a sweep show the first failure alone.
+            failures.append((sweep, mine))
 
     before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [name, *argv]

@@ -144,9 +144,15 @@ class RunConfig(_Strict):
     method: Method
 
 
-# What cannot change a run's numbers and so is no part of its identity.
-_NOT_IDENTITY = ("results", "name", "data", "device", "threads", "checkpoint_every", "force", "eval.batch_size")
-_NOT_IDENTITY_ANYWHERE = ("label", "reference", "budget")
+# What cannot change a run's numbers and so is no part of its identity: where it lies, what it is called, how often it
+# is saved. Device and threads change the draw of the noise and the last digits, but not the law; the manifest has them.
+_NOT_IDENTITY = frozenset(
+    (
+        *("results", "name", "data", "device", "threads", "checkpoint_every", "force", "eval.batch_size"),
+        *("dataset.label", "dataset.budget", "model.label", "schedule.label", "method.label", "method.reference"),
+        "temperature",  # a method that has one holds its own copy
+    )
+)
 
 
 def parse(raw: Mapping[str, Any]) -> RunConfig:
@@ -198,17 +204,22 @@ def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[st
 
 
 def identity(raw: Mapping[str, Any]) -> str:
-    """Return the run's identity: 8 hexadecimal digits, the hash of all that can change its numbers."""
+    """Return the run's identity: 8 hexadecimal digits, the hash of all that can change its numbers.
+
+    1 and 1.0 are one number, however they are typed.
+    """
+    method = raw["method"]
+    # The plan of the members counts in the method's own copy; an optimiser has none, and only `frozen` reads it then.
+    planless = {"members"} if method["bn_stats"] != "frozen" or method["predictive"]["name"] == "samples" else set()
+    left_out = {*_NOT_IDENTITY, *planless, *({"epochs"} if raw["iterations"] is not None else ())}
 
     def pruned(node: Any, place: str = "") -> Any:
-        if not isinstance(node, Mapping):
-            return node
-        kept = {}
-        for key, value in node.items():
-            path = f"{place}.{key}" if place else key
-            if path not in _NOT_IDENTITY and key not in _NOT_IDENTITY_ANYWHERE:
-                kept[key] = pruned(value, path)
-        return kept
+        if isinstance(node, Mapping):
+            paths = {key: f"{place}.{key}" if place else str(key) for key in node}
+            return {key: pruned(value, paths[key]) for key, value in node.items() if paths[key] not in left_out}
+        if isinstance(node, list | tuple):
+            return [pruned(value, place) for value in node]
+        return float(node) if isinstance(node, int) and not isinstance(node, bool) else node
 
     return hashlib.sha256(json.dumps(pruned(raw), sort_keys=True).encode()).hexdigest()[:8]
 

@@ -24,8 +24,11 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        usable = device.type in ("cpu", "cuda")  # metrics are taken in double precision, which others lack
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
+        usable = False
+    if not usable:
         here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
         raise ConfigError(
             f"device={name}: not available here. Take device=auto, or one of {', '.join(here)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from bnnbench import metrics, seeds
 from bnnbench.chains import Chains
 from bnnbench.config import RunConfig
 from bnnbench.data import Data, Split
+from bnnbench.errors import ConfigError
 from bnnbench.layers import statistics
 from bnnbench.layers.normalisation import norm_modules
 from bnnbench.likelihood import Likelihood
@@ -32,13 +34,22 @@ class Evaluator:
     def __init__(self, config: RunConfig, data: Data, chains: Chains, likelihood: Likelihood) -> None:
         self.config, self.data, self.chains, self.likelihood = config, data, chains, likelihood
         chosen = {name: split for name, split in data.evaluation.items() if name in config.eval.splits}
-        self.splits: dict[str, Split] = {**(chosen or data.evaluation), **data.ood}
+        if not chosen:
+            raise ConfigError(
+                f"eval.splits={config.eval.splits}: this dataset has {', '.join(data.evaluation)}. "
+                "A validation split is held out by dataset.valid=0.1, say."
+            )
+        if data.ood and data.task == "regression":
+            raise ConfigError("eval.ood: the score is the entropy of class probabilities; regression has none.")
+        self.splits: dict[str, Split] = {**chosen, **data.ood}
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         predictive = config.method.predictive
         self.samples = predictive.name == "samples"
         self.average = predictive.average if predictive.name == "samples" else "probability"
         self.posterior = {name: self._empty(split, self.average) for name, split in self.splits.items()}
         self.batch_norm = any(True for _ in norm_modules(chains.network))
+        if self.batch_norm and config.batch_size == 1:
+            raise ConfigError("batch_size=1: BatchNorm takes a variance over the batch. Take 2 or more.")
         size = min(config.method.bn_refit_size, len(data.train))
         generator = torch.Generator().manual_seed(seeds.derive(config.seed, 0, "eval"))
         subset = torch.randperm(len(data.train), generator=generator)[:size]
@@ -46,7 +57,7 @@ class Evaluator:
 
     def freeze(self) -> None:
         """Fix BatchNorm's statistics for the rest of training (policy ``frozen``, at the end of burn-in)."""
-        statistics.freeze(self.chains, self.refit_x, self._chunk)
+        statistics.freeze(self.chains, self.refit_x, self.config.batch_size)
 
     @torch.no_grad()
     def __call__(self, *, member: bool, weight: float = 1.0, rows: bool = True) -> list[Row]:
@@ -70,20 +81,21 @@ class Evaluator:
         policy = self.config.method.bn_stats if self.batch_norm else "running"
         if policy == "batch":
             with statistics.of_the_batch(self.chains) as buffers:
-                return {n: self._predict(s.x, self.config.batch_size, buffers) for n, s in self.splits.items()}
+                size = self.config.batch_size
+                return {n: self._predict(_batches(s.x, size), buffers) for n, s in self.splits.items()}
         buffers = None
         frozen = self.batch_norm and not next(norm_modules(self.chains.network)).training
         if policy in ("refit", "frozen") and not frozen:
-            buffers = statistics.refit(self.chains, self.refit_x, self._chunk)
+            buffers = statistics.refit(self.chains, self.refit_x, self.config.batch_size)
         with self.chains.mode(False):
-            return {n: self._predict(s.x, self._chunk, buffers) for n, s in self.splits.items()}
+            return {n: self._predict(s.x.split(self._chunk), buffers) for n, s in self.splits.items()}
 
     @property
     def _chunk(self) -> int:
-        return max(2, self.config.eval.batch_size // self.chains.count)  # data per pass, for a constant memory
+        return max(1, self.config.eval.batch_size // self.chains.count)  # data per pass, for a constant memory
 
-    def _predict(self, x: Tensor, batch_size: int, buffers: dict[str, Tensor] | None) -> Tensor:
-        outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in x.split(batch_size)]
+    def _predict(self, batches: Iterable[Tensor], buffers: dict[str, Tensor] | None) -> Tensor:
+        outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in batches]
         # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
         return self.likelihood.predict(torch.cat(outputs, dim=1).double())
 
@@ -152,3 +164,11 @@ class Evaluator:
         """Continue the running posterior means."""
         for name, saved in state.items():
             self.posterior[name].load_state_dict(saved)
+
+
+def _batches(x: Tensor, size: int) -> list[Tensor]:
+    """Return `x` in batches of `size`; a last one of a single datum, which has no variance, joins the one before."""
+    batches = list(x.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [x[-size - 1 :]]
+    return batches

@@ -85,7 +85,10 @@ class Gaussian:
 
 
 class SharedVariance(nn.Module):
-    """A network of one output, with one learned ρ, the same for all x, as second output: [B, ...] → [B, 2]."""
+    """A network of one output, with one learned ρ, the same for all x, as second output: [B, ...] → [B, 2].
+
+    ρ carries prior and noise like a weight.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bnnbench.compose import choices, conf_dir
 from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
@@ -138,18 +138,15 @@ def _run(run: Run) -> tuple[str, ...]:
     parts = [run.name(part) for part in ("dataset", "model", "method")]
     last = run.metrics["iteration"].max() if len(run.metrics) else 0
     seed = "" if run.seed is None else str(run.seed)
-    scores = [_score(run.metrics, predictor) for predictor in ("current", "posterior")]
+    scores = [_score(run, predictor) for predictor in ("current", "posterior")]
     return (str(run.folder), *parts, seed, run.status, f"{last:.0f}", *scores)
 
 
-def _score(metrics: Any, predictor: str) -> str:
-    """Return the last test error of `predictor` (else the RMSE): pooled over the chains, or the mean of the chains."""
-    rows = metrics[(metrics["split"] == "test") & (metrics["predictor"] == predictor)]
-    rows = rows[rows["iteration"] == rows["iteration"].max()]
-    if (rows["chain"] == "all").any():
-        rows = rows[rows["chain"] == "all"]
-    for measure, scale, unit in (("error", 100, " %"), ("rmse", 1, "")):
-        values = rows[measure].dropna()
-        if len(values):
-            return f"{scale * values.mean():.4g}{unit}" if measure == "rmse" else f"{scale * values.mean():.2f}{unit}"
-    return ""
+def _score(run: Run, predictor: str) -> str:
+    """Return the last test error of `predictor`, else the RMSE."""
+    from bnnbench.results import last_scores
+
+    scores = last_scores(run, predictor)
+    if "error" in scores:
+        return f"{100 * scores['error']:.2f} %"
+    return f"{scores['rmse']:.4g}" if "rmse" in scores else ""

@@ -23,12 +23,24 @@ from bnnbench.noise import Noise
 from bnnbench.options import check_options
 from bnnbench.potential import Potential
 
-# What the runner fills in; none of them is an option of a method.
-SUPPLIED = {"params", "num_data", "weight_decay", "noise"}
+# What the runner fills in, and what would make of a rule another one than its name says; no options of a method.
+SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
+# torch's rules that are elementwise, as stacked chains need, and whose weight decay is a gradient, as a Gaussian prior
+# is. AdamW's is not; Adafactor and Muon look at whole matrices; LBFGS searches along a line.
 TORCH_RULES = {
-    name.lower(): rule
-    for name, rule in vars(torch.optim).items()
-    if inspect.isclass(rule) and issubclass(rule, Optimizer) and rule is not Optimizer
+    rule.__name__.lower(): rule
+    for rule in (
+        torch.optim.SGD,
+        torch.optim.RMSprop,
+        torch.optim.Adam,
+        torch.optim.Adagrad,
+        torch.optim.Adadelta,
+        torch.optim.Adamax,
+        torch.optim.NAdam,
+        torch.optim.RAdam,
+        torch.optim.ASGD,
+        torch.optim.Rprop,
+    )
 }
 
 
@@ -129,7 +141,10 @@ def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optim
     if temperature is not None:
         options["temperature"] = temperature
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
-    return rule(groups, **options, **supplied)
+    try:
+        return rule(groups, **options, **supplied)
+    except ValueError as error:  # what only the size of the network decides
+        raise ConfigError(f"method.update: {error}") from None
 
 
 def _accepted(rule: type[Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:

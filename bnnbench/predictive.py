@@ -31,7 +31,9 @@ class ClassPredictive:
         self.entropy: Tensor | None = None  # [K, N], mean entropy of the members
 
     def add(self, probabilities: Tensor, weight: float = 1.0) -> None:
-        """Add one member of every chain, probabilities [K, N, C]."""
+        """Add one member of every chain, probabilities [K, N, C]; one of weight 0 counts for nothing."""
+        if weight == 0:
+            return
         value = probabilities
         if self.average == "log_probability":
             value = probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
@@ -79,7 +81,9 @@ class GaussianPredictive:
         self.log_density: Tensor | None = None  # [K, N], log Σ_m w_m N(y; μ_m, v_m)
 
     def add(self, moments: Tensor, weight: float = 1.0) -> None:
-        """Add one member of every chain, (mean, variance) [K, N, 2]."""
+        """Add one member of every chain, (mean, variance) [K, N, 2]; one of weight 0 counts for nothing."""
+        if weight == 0:
+            return
         mean, variance = moments.double().unbind(-1)
         log_density = metrics.gaussian_log_density(mean, variance, self.targets)
         log_density = log_density + torch.tensor(weight, dtype=log_density.dtype, device=log_density.device).log()

@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.plots import plot_curves
-from bnnbench.results import Run, find_runs, load_run
+from bnnbench.results import Run, find_runs, last_scores, load_run
 
 PUBLISHED = Path("results/published")
 FILES = ("config.yaml", "manifest.json", "metrics.csv")
@@ -24,21 +25,24 @@ def publish(paths: list[str], name: str, x: str) -> None:
     """Copy the runs at or below `paths` to results/published/`name`, draw `name`.png and write `name`.md.
 
     Raises:
-        BnnbenchError: no runs, or one that is not finished.
+        BnnbenchError: no runs, or one that is not finished; nothing was changed.
     """
-    runs = [load_run(folder) for folder in find_runs(paths)]
+    published = PUBLISHED.resolve()
+    runs = [load_run(folder) for folder in find_runs(paths) if published not in folder.resolve().parents]
     unfinished = [str(run.folder) for run in runs if run.status != "finished"]
-    if unfinished:
-        raise BnnbenchError(f"not finished: {', '.join(unfinished)}. Run them to their end, or move them away.")
-    target = PUBLISHED / name
-    shutil.rmtree(target, ignore_errors=True)
+    if unfinished or not runs:
+        raise BnnbenchError(f"not finished: {', '.join(unfinished) or 'no run at all'}. Run them to their end first.")
+    target, partial = PUBLISHED / name, PUBLISHED / f"{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
     for run in runs:
-        folder = target / run.folder.parent.name / run.folder.name
+        folder = partial / run.folder.parent.name / run.folder.name
         folder.mkdir(parents=True)
         for file in FILES:
             shutil.copy(run.folder / file, folder / file)
-    for file in plot_curves([target], out=PUBLISHED / f"{name}.png", x=x, predictor="posterior"):
-        print(file)
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    for drawn in plot_curves([target], out=PUBLISHED / f"{name}.png", x=x, predictor="posterior"):
+        print(drawn)
     text = table([load_run(folder) for folder in find_runs([target])])
     (PUBLISHED / f"{name}.md").write_text(text)
     print(PUBLISHED / f"{name}.md")
@@ -56,20 +60,18 @@ def table(runs: list[Run]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for run in sorted(runs, key=lambda r: (r.manifest.get("temperature") or 0, str(r.folder))):
-        test = run.metrics[(run.metrics.split == "test") & (run.metrics.iteration == run.metrics.iteration.max())]
-        current = test[test.predictor == "current"]
-        posterior = test[test.predictor == "posterior"]
-        best = posterior if len(posterior) else current
+        current, posterior = last_scores(run, "current"), last_scores(run, "posterior")
+        best = posterior or current
         cells = [
             str(run.manifest["label"]),
             _temperature(run),
-            f"{best.epoch.iloc[0]:g}",
-            f"{100 * current.error.mean():.2f}",
-            f"{100 * posterior.error.mean():.2f}" if len(posterior) else "–",
-            f"{best.nll.mean():.4f}",
-            f"{100 * best.ece.mean():.2f}",
-            f"{best.members.iloc[0]:g}",
-            f"{best.train_seconds.max():.0f}",
+            f"{run.metrics.epoch.max():g}",
+            f"{100 * current['error']:.2f}",
+            f"{100 * posterior['error']:.2f}" if posterior else "–",
+            f"{best['nll']:.4f}",
+            f"{100 * best['ece']:.2f}",
+            f"{best['members']:g}",
+            f"{run.metrics.train_seconds.max():.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     facts = [run.manifest for run in runs]
@@ -93,4 +95,7 @@ if __name__ == "__main__":
     parser.add_argument("--name", required=True)
     parser.add_argument("--x", default="epoch")
     given = parser.parse_args()
-    publish(given.paths, given.name, given.x)
+    try:
+        publish(given.paths, given.name, given.x)
+    except BnnbenchError as problem:
+        sys.exit(f"error: {problem}")

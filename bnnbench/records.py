@@ -20,32 +20,9 @@ import filelock
 import torch
 import yaml
 
+from bnnbench.columns import COLUMNS
 from bnnbench.config import folder_name
 from bnnbench.errors import BnnbenchError
-
-COLUMNS = (
-    "iteration",  # steps made
-    "epoch",  # passes over the training split
-    "grad_evals",  # minibatch gradients computed, summed over the chains that the row speaks of
-    "train_seconds",  # of training, evaluation not included
-    "eval_seconds",  # of evaluation and recording
-    "chain",  # 0…K−1, or all
-    "split",  # valid, test, or the name of an out-of-distribution set
-    "predictor",  # current: the last iterate; posterior: the mean over members
-    "members",  # networks averaged
-    "error",  # fraction
-    "nll",  # nats per datum
-    "brier",  # 0…2
-    "ece",  # fraction
-    "entropy",  # nats
-    "mutual_information",  # nats
-    "auroc",  # of the entropy as a score for "out of distribution"
-    "rmse",  # in the target's units
-    "train_loss",  # mean minibatch loss since the last evaluation, nats per datum
-    "kl",  # nats, of methods with a variational posterior
-    "lr",  # step size of the last step
-    "sparsity",  # fraction of weights dropped
-)
 
 
 class RunFolder:
@@ -71,23 +48,29 @@ class RunFolder:
 
     def resume(self, anew: bool) -> dict[str, Any] | None:
         """Prepare the folder for writing; return the checkpoint to continue from, or None to start from nothing."""
-        checkpoint = None
-        if not anew and (self.path / "checkpoint.pt").is_file():
-            try:
-                checkpoint = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True)
-            except (RuntimeError, OSError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
-                checkpoint = None
+        checkpoint = None if anew else self._read_checkpoint()
+        if checkpoint is None:
+            self.manifest = {}  # nothing that an older run said is true of this one
+        self.note(status="running")  # first of all: what is half replaced must not be taken for finished
         table = self.path / "metrics.csv"
-        if checkpoint is not None and table.is_file() and table.stat().st_size >= checkpoint["csv_bytes"]:
-            with table.open("r+b") as stream:
-                stream.truncate(checkpoint["csv_bytes"])
-        else:
-            checkpoint = None
+        if checkpoint is None:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
             table.write_text(",".join(COLUMNS) + "\n")
+        else:
+            with table.open("r+b") as stream:
+                stream.truncate(checkpoint["csv_bytes"])
         (self.path / "error.txt").unlink(missing_ok=True)
         self._replace("config.yaml", yaml.safe_dump(self.raw, sort_keys=False, allow_unicode=True))
         return checkpoint
+
+    def _read_checkpoint(self) -> dict[str, Any] | None:
+        """Return the checkpoint if it can be continued from: readable, and with all the rows that it counts on."""
+        try:
+            checkpoint = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True)
+            complete = (self.path / "metrics.csv").stat().st_size >= checkpoint["csv_bytes"]
+        except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+            return None
+        return checkpoint if complete else None
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows to metrics.csv, numbers in full precision, as one write."""

@@ -20,14 +20,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bnnbench.columns import COLUMNS, MEASURES
 from bnnbench.errors import BnnbenchError
 
-KEYS = ("iteration", "epoch", "grad_evals", "train_seconds", "eval_seconds", "chain", "split", "predictor", "members")
-MEASURES = (
-    *("error", "nll", "brier", "ece", "entropy", "mutual_information"),
-    *("auroc", "rmse", "train_loss", "kl", "lr", "sparsity"),
-)
-COLUMNS = KEYS + MEASURES
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
 
 
@@ -232,3 +227,16 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
+
+
+def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, float]:
+    """Return the measures of the last evaluation of `predictor` on `split`, and its ``members``.
+
+    Those of the predictor pooled over chains where there is one, else the mean over the chains; {} if never evaluated.
+    """
+    rows = run.metrics[(run.metrics["split"] == split) & (run.metrics["predictor"] == predictor)]
+    rows = rows[rows["iteration"] == rows["iteration"].max()]
+    if (rows["chain"] == "all").any():
+        rows = rows[rows["chain"] == "all"]
+    means = rows[["members", *MEASURES]].mean().dropna()
+    return {str(name): float(value) for name, value in means.items()}

@@ -140,10 +140,13 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     _announce(config, parts, folder, console)
 
     evaluator, watch, schedule = parts.evaluator, parts.watch, parts.schedule
-    plan = config.method.predictive if config.method.predictive.name == "samples" else config.members
-    sampling = plan is config.method.predictive
+    predictive = config.method.predictive
+    sampling = predictive.name == "samples"
+    plan = predictive if predictive.name == "samples" else config.members  # an optimiser has no plan of its own
     freezes = evaluator.batch_norm and config.method.bn_stats == "frozen"
-    if freezes and iteration >= plan.burn_in > 0:
+    if freezes and iteration == plan.burn_in == 0:
+        evaluator.freeze()
+    elif freezes and iteration >= plan.burn_in:
         statistics.hold(parts.chains)
     lr_start = float(config.method.update["lr"])
     saved = time.perf_counter()
@@ -222,11 +225,11 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
         "train_seconds": clock.seconds["train"],
         "eval_seconds": clock.seconds["eval"],
     }
-    done = []
+    done, passes = [], getattr(parts.update, "backward_passes", 1)
     for row in rows:
         pooled = row["chain"] == "all"
         loss = sum(losses) / len(losses) if pooled else losses[row["chain"]]
-        gradients = iteration * (len(losses) if pooled else 1)
+        gradients = iteration * passes * (len(losses) if pooled else 1)
         done.append({**shared, **row, "grad_evals": gradients, "train_loss": loss})
     return done
 
@@ -235,6 +238,7 @@ def _state(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[
     """Return all that `_restore` needs to go on as if nothing had happened."""
     return {
         "iteration": iteration,
+        "device": parts.device.type,
         "rows": rows,
         "seconds": clock.seconds,
         "chains": parts.chains.state_dict(),
@@ -245,8 +249,20 @@ def _state(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[
 
 
 def _restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], Clock]:
-    """Move the parts to where the checkpoint left them; return the iteration, the last rows and the clock."""
-    parts.chains.load_state_dict(checkpoint["chains"])
+    """Move the parts to where the checkpoint left them; return the iteration, the last rows and the clock.
+
+    Raises:
+        ConfigError: it was left on another kind of device, whose noise this one cannot continue.
+    """
+    if checkpoint["device"] != parts.device.type:
+        raise ConfigError(
+            f"device={parts.device.type}: this run was begun on {checkpoint['device']}, and noise is not the same on "
+            f"both. Continue it with device={checkpoint['device']}, or begin anew with --force."
+        )
+    try:
+        parts.chains.load_state_dict(checkpoint["chains"])
+    except ValueError as error:
+        raise ConfigError(f"checkpoint.pt: {error}, made by another version. Begin anew with --force.") from None
     parts.update.load_state_dict(checkpoint["update"])
     parts.noise.load_state_dict(checkpoint["noise"])
     parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))

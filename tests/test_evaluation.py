@@ -11,6 +11,7 @@ import torch
 
 from bnnbench.config import parse
 from bnnbench.data import Split
+from bnnbench.errors import ConfigError
 from bnnbench.layers import statistics
 from bnnbench.run import Parts, assemble, step
 
@@ -103,15 +104,34 @@ def test_frozen_statistics_are_constants_of_training(chains: int, compose: Compo
     torch.testing.assert_close(parts.potential(x, y), sum(halves) / 2)
 
 
-def test_batch_statistics_are_those_of_the_training_batch_size(compose: Compose) -> None:
-    parts = trained(compose, "method.bn_stats=batch", "batch_size=50")
-    small = parts.evaluator(member=False)[0]
-    parts.evaluator.config = parse(
-        compose(
-            "method=batchnorm_sgld", "model.widths=[12]", "method.bn_stats=batch", "batch_size=50", "eval.batch_size=7"
-        )
-    )
-    assert parts.evaluator(member=False)[0] == small  # eval.batch_size is memory, not numbers
+@pytest.mark.parametrize("policy", POLICIES)
+def test_neither_memory_nor_neighbours_change_the_numbers(policy: str, compose: Compose) -> None:
+    """eval.batch_size bounds the memory, chains run side by side; both leave a chain's evaluation what it is."""
+    base = trained(compose, f"method.bn_stats={policy}", "batch_size=64").evaluator(member=True)[0]
+    for other in ("eval.batch_size=7", "eval.batch_size=717", "chains=3"):
+        row = trained(compose, f"method.bn_stats={policy}", "batch_size=64", other).evaluator(member=True)[0]
+        assert row["error"] == base["error"]
+        # Products of other shapes round differently, 1e-7 each; a wrong batch of statistics is off by 1e-3 and more.
+        assert row["nll"] == pytest.approx(base["nll"], rel=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [179, 358])  # 359 test images: a remainder of 1
+def test_a_remainder_of_one_datum_joins_the_batch_before(batch_size: int, compose: Compose) -> None:
+    rows = trained(compose, "method.bn_stats=batch", f"batch_size={batch_size}").evaluator(member=False)
+    assert 0 <= rows[0]["error"] <= 1
+
+
+def test_frozen_without_burn_in_is_frozen_from_the_start(run_small: Callable[..., Any]) -> None:
+    folder = run_small("method=batchnorm_sgld", "method.bn_stats=frozen", "members.burn_in=0", "epochs=4")
+    buffers = torch.load(folder / "checkpoint.pt", weights_only=True)["chains"]["buffers"]
+    assert buffers["fc1.norm.num_batches_tracked"].item() <= 1438 // 100  # the batches of the refit alone
+
+
+@pytest.mark.parametrize("splits", ["[valid]", "[]"])
+def test_a_split_that_does_not_exist_is_not_replaced_by_another(splits: str, compose: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"dataset\.valid"):
+        assemble(parse(compose(f"eval.splits={splits}")))
+    assert set(assemble(parse(compose("eval.splits=[valid]", "dataset.valid=0.2"))).evaluator.splits) == {"valid"}
 
 
 def test_the_posterior_is_the_mean_over_members_and_all_is_the_mean_over_chains(compose: Compose) -> None:

@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,6 +163,11 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         (["dataset=mnist", f"data.root={tmp_path}"], DataError, "bnnbench data fetch mnist"),
         (["device=cuda:99"], ConfigError, "device=auto"),
         (["head=homoscedastic"], ConfigError, "head=softmax"),
+        (["method=batchnorm_sgld", "batch_size=1"], ConfigError, "variance over the batch"),
+        (["method.update.gamma=exact"], ConfigError, "gamma=hutchinson"),
+        (["method=sgd", "method.update.name=adamw"], ConfigError, "no such update rule"),
+        (["method=sgd", "+method.update.maximize=true"], ConfigError, "no such option"),
+        (["device=meta"], ConfigError, "not available here"),
     ):
         with pytest.raises(error, match=words):
             run(compose(*overrides), Console(file=io.StringIO()))
@@ -177,10 +185,15 @@ def test_paths_and_labels_are_no_part_of_a_runs_identity(compose: Compose) -> No
         "force=true",
         "checkpoint_every=1",
         "method.label=X",
-        "epochs=100",
+        "eval.batch_size=7",
+        "prior.variance=1",  # the default is 1.0
+        "method.update.temperature=1",
     ):
         assert records.run_path(compose(same)).name == base
     others = ["seed=1", "epochs=7", "method.update.lr=1e-3", "chains=2", "prior.variance=2", "members.thin=7"]
+    sgd = records.run_path(compose("method=sgd")).name
+    for idle in ("temperature=1/N", "members.burn_in=5"):  # an optimiser has neither
+        assert records.run_path(compose("method=sgd", idle)).name == sgd
     names = {records.run_path(compose(o)).name for o in others}
     assert len(names) == len(others)
     assert base not in names
@@ -201,3 +214,67 @@ def test_every_way_of_averaging_runs(average: str, weight: str, run_small: Run) 
 def test_a_validation_split_is_evaluated_beside_the_test_split(run_small: Run) -> None:
     table = pd.read_csv(run_small("dataset.valid=0.2") / "metrics.csv")
     assert set(table.split) == {"valid", "test"}
+
+
+def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_small()
+    before = without_times(folder)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bnnbench.run._announce", die)
+        patch.setattr(records.RunFolder, "fail", lambda *_: None)  # a killed process says nothing
+        with pytest.raises(Crash):
+            run_small("force=true")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == {"status": "running"}  # nothing of the old run is left standing
+    assert without_times(run_small()) == before
+
+
+def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, run_small: Run, tmp_path: Path) -> None:
+    """kill -9, at an instant of the system's choosing after the first checkpoint."""
+    words = [
+        "epochs=400",
+        "model.widths=[16]",
+        "members.burn_in=50",
+        "eval.every=50",
+        "threads=1",
+        "checkpoint_every=0",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bnnbench.cli", "run", *words, f"results={tmp_path / 'results'}"],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    folder = records.run_path(compose(*words))
+    deadline = time.monotonic() + 60
+    while not (folder / "checkpoint.pt").is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    killed = without_times(folder)
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
+    assert run_small(*words) == folder
+    whole = run_small(*words, f"results={tmp_path / 'whole'}")
+    assert 1 < len(killed) < len(without_times(whole))
+    assert without_times(folder) == without_times(whole)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_not_continued(run_small: Run) -> None:
+    folder = run_small()
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({**checkpoint, "device": "cuda"}, folder / "checkpoint.pt")
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"device=cuda.*--force"):
+        run_small()
+
+
+def test_the_cost_of_second_derivatives_is_counted(run_small: Run) -> None:
+    folder = run_small("method.update.gamma=hutchinson", "model.widths=[4]", "chains=2")
+    table = pd.read_csv(folder / "metrics.csv", dtype={"chain": str})
+    assert set((table.grad_evals / table.iteration)[table.chain == "0"]) == {2}
+    assert set((table.grad_evals / table.iteration)[table.chain == "all"]) == {4}

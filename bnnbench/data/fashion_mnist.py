@@ -11,9 +11,8 @@ from bnnbench.data._idx import IdxSet
 
 TASK = "classification"
 CLASSES = 10
-_SET = IdxSet(
-    "fashion_mnist", "FashionMNIST"
-)  # only its gzipped files have published checksums, and fetch checks those
+# Only its gzipped files have published checksums, and fetch checks those.
+_SET = IdxSet("fashion_mnist", "FashionMNIST")
 
 
 def load(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:

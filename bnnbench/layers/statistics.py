@@ -30,14 +30,15 @@ def _is_batch_norm(module: nn.Module) -> bool:
 def refit(chains: Chains, x: Tensor, batch_size: int) -> State:
     """Return a copy of the buffers in which the statistics are the averages over the batches of `x` [n, …].
 
-    The variance is the mean of the batches' variances, as the running average estimates it.
+    The variance is the mean of the batches' variances, as the running average estimates it: `batch_size` is that of
+    training. Batches are equal, so that each counts the same; up to `batch_size` − 1 data are left out.
     """
-    buffers = chains.copy_buffers()
+    buffers, size = chains.copy_buffers(), min(batch_size, len(x))
     modules = list(norm_modules(chains.network))
     momenta = [m.momentum for m in modules]
     try:
         with chains.mode(False), chains.mode(True, only=_is_batch_norm):
-            for index, batch in enumerate(_batches(x, batch_size)):
+            for index, batch in enumerate(x[: len(x) // size * size].split(size)):
                 for module in modules:
                     module.momentum = 1 / (index + 1)  # a cumulative average; the first batch replaces what was there
                 chains(batch, shared=True, buffers=buffers)
@@ -65,8 +66,3 @@ def of_the_batch(chains: Chains) -> Iterator[State]:
     """Evaluate with each batch's own statistics; yields the copy of the buffers that the calls may change."""
     with chains.mode(False), chains.mode(True, only=_is_batch_norm):
         yield chains.copy_buffers()
-
-
-def _batches(x: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """Yield batches of `batch_size`; a remainder of one datum, of which no variance can be taken, is left out."""
-    return (batch for batch in x.split(batch_size) if len(batch) > 1)

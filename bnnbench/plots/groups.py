@@ -9,10 +9,10 @@ from typing import Any
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.results import Run, flatten, varying
 
-# What cannot change a run's numbers (or, like the device, only their last digits) does not make another line.
-# `temperature` and `members` are what a method's own keys point to: only the method's copy has an effect.
+# What does not make another line: replicates (seed), what a run's identity leaves out (config.py), how it was
+# evaluated, and `temperature` and `members`, to which a method's own keys point: only the method's copy has an effect.
 NEUTRAL = (
-    *("seed", "name", "results", "data", "eval", "device", "threads", "compile", "checkpoint_every", "force"),
+    *("seed", "name", "results", "data", "eval", "device", "threads", "checkpoint_every", "force"),
     *("temperature", "members"),
 )
 NEUTRAL_ANYWHERE = ("reference", "budget")

@@ -5,7 +5,7 @@ One file per sampler, found by its name; SGD, RMSprop, Adam and the like are tor
 
     θ ← θ − η [G ∇Ū − (T/N) Γ] + √(2 η T G / N) ξ,    ξ ~ N(0, I)
 
-In the papers' notation ε = 2η/N. T = 1 samples the posterior, T = 0 is the optimiser.
+In the papers' notation ε = 2η/N. T = 1 samples the posterior, T = 0 is the optimiser of the same drift.
 """
 
 from bnnbench.samplers.psgld import PSGLD

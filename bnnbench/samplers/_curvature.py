@@ -12,6 +12,15 @@ from bnnbench.samplers._langevin import NoiseSource
 EXACT_LIMIT = 20_000  # double backward passes of a step; beyond this one step takes minutes
 
 
+def check_exact(size: int) -> None:
+    """Raise ValueError where the exact diagonal of `size` elements would take too long."""
+    if size > EXACT_LIMIT:
+        raise ValueError(
+            f"gamma=exact needs one backward pass per parameter; {size} parameters are too many "
+            f"(limit {EXACT_LIMIT}). Use gamma=hutchinson."
+        )
+
+
 def hessian_diagonal(grads: Sequence[Tensor], params: Sequence[Tensor], how: str, noise: NoiseSource) -> list[Tensor]:
     """Return ∂²L/∂θ_i² for every element of `params`.
 
@@ -24,20 +33,11 @@ def hessian_diagonal(grads: Sequence[Tensor], params: Sequence[Tensor], how: str
         params: θ, in the same order.
         how: ``exact`` or ``hutchinson``.
         noise: source of standard normals; their signs are z.
-
-    Raises:
-        ValueError: ``exact`` asked for more than `EXACT_LIMIT` elements.
     """
     if how == "hutchinson":
         signs = [torch.sign(xi) for xi in noise(params)]
         products = _vector_jacobian(grads, params, signs)
         return [h * z for h, z in zip(products, signs, strict=True)]
-    size = sum(p.numel() for p in params)
-    if size > EXACT_LIMIT:
-        raise ValueError(
-            f"gamma=exact needs one backward pass per parameter; {size} parameters are too many "
-            f"(limit {EXACT_LIMIT}). Use gamma=hutchinson."
-        )
     diagonal = [torch.zeros_like(p) for p in params]
     for block, (grad, param) in enumerate(zip(grads, params, strict=True)):
         for index in range(grad.numel()):

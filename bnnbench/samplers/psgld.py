@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bnnbench.samplers._curvature import hessian_diagonal
+from bnnbench.samplers._curvature import check_exact, hessian_diagonal
 from bnnbench.samplers._langevin import NoiseSource, check_common, standard_normal, with_gradients
 
 
@@ -24,7 +24,8 @@ class PSGLD(Optimizer):
         θ ← θ − η [G ∇Ū − (T/N) Γ] + √(2 η T G / N) ξ,    ξ ~ N(0, I)
 
     ḡ is the minibatch MEAN gradient of the log-likelihood, Γ_i = ∂G_i/∂θ_i = −(1 − α) G_i² ḡ_i H_ii / √V_i with
-    H_ii = ∂ḡ_i/∂θ_i (the dependence of V on the current θ; older gradients are constants). In the paper's notation
+    H_ii = ∂ḡ_i/∂θ_i (the dependence of V on the current θ; older gradients are constants; without the factor 1 − α at
+    a first step whose V is ḡ ⊙ ḡ). In the paper's notation
     ε = 2η/N. With T = 0, ``v_gradient="posterior"`` and ``v_start="zero"`` this is ``torch.optim.RMSprop``.
 
     Args:
@@ -85,10 +86,21 @@ class PSGLD(Optimizer):
         }
         super().__init__(params, defaults)
 
+        if gamma == "exact":
+            check_exact(sum(p.numel() for group in self.param_groups for p in group["params"]))
+
     @property
     def needs_closure(self) -> bool:
-        """Whether `step` must be given the loss as a closure: Γ takes second derivatives."""
-        return self.gamma != "none"
+        """Whether `step` must be given the loss as a closure: Γ takes second derivatives. T = 0 has no use for Γ."""
+        return self.gamma != "none" and any(group["temperature"] for group in self.param_groups)
+
+    @property
+    def backward_passes(self) -> int:
+        """Backward passes of one step: what a fair count of gradient evaluations adds up."""
+        if not self.needs_closure:
+            return 1
+        size = sum(p.numel() for group in self.param_groups for p in group["params"])
+        return 2 if self.gamma == "hutchinson" else 1 + size
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
@@ -116,19 +128,21 @@ class PSGLD(Optimizer):
         lr, alpha, decay = group["lr"], group["alpha"], group["weight_decay"]
         drift = torch._foreach_add(grads, params, alpha=decay) if decay else grads  # ∇Ū
         g_bar = drift if group["v_gradient"] == "posterior" else grads
-        first = [p not in self.state for p in params]
+        first = all(p not in self.state for p in params)
         for p, g in zip(params, g_bar, strict=True):
             if p not in self.state:
                 start = g.square() if group["v_start"] == "first_square" else torch.zeros_like(p)
                 self.state[p]["V"] = start
         v = [self.state[p]["V"] for p in params]
-        if not (all(first) and group["v_start"] == "first_square"):  # V already is the first square
-            torch._foreach_mul_(v, alpha)
-            torch._foreach_addcmul_(v, g_bar, g_bar, value=1 - alpha)
+        torch._foreach_mul_(v, alpha)
+        torch._foreach_addcmul_(v, g_bar, g_bar, value=1 - alpha)  # leaves a first square as it is
         inverse_g = torch._foreach_sqrt(v)
         torch._foreach_add_(inverse_g, group["lambda_"])  # 1/G = λ + √V
         temperature = group["temperature"]
-        gamma = self._gamma(group, params, g_bar, v, inverse_g, curvature) if curvature and temperature else None
+        gamma = None
+        if curvature and temperature:
+            share = 1.0 if first and group["v_start"] == "first_square" else 1 - alpha  # of ḡ ⊙ ḡ in V
+            gamma = self._gamma(group, params, g_bar, v, inverse_g, curvature, share)
         torch._foreach_addcdiv_(params, drift, inverse_g, value=-lr)
         if gamma is not None:
             torch._foreach_add_(params, gamma, alpha=lr * temperature / group["num_data"])
@@ -145,11 +159,12 @@ class PSGLD(Optimizer):
         v: list[Tensor],
         inverse_g: list[Tensor],
         curvature: dict[Tensor, Tensor],
+        share: float,
     ) -> list[Tensor]:
-        """Return Γ_i = −(1 − α) G_i² ḡ_i H_ii / √V_i; 0 where V_i = 0, since then ḡ_i = 0 too."""
+        """Return Γ_i = −`share` G_i² ḡ_i H_ii / √V_i; 0 where V_i = 0, since then ḡ_i = 0 too."""
         prior = group["weight_decay"] if group["v_gradient"] == "posterior" else 0.0
         return [
-            torch.where(s > 0, -(1 - group["alpha"]) * g * (curvature[p] + prior) / (s.sqrt() * d.square()), 0.0)
+            torch.where(s > 0, -share * g * (curvature[p] + prior) / (s.sqrt() * d.square()), 0.0)
             for p, g, s, d in zip(params, g_bar, v, inverse_g, strict=True)
         ]
 
@@ -169,6 +184,6 @@ class PSGLD(Optimizer):
                 ) from error
             used = [(p, g) for p, g in zip(params, grads, strict=True) if g is not None]
             diagonal = hessian_diagonal([g for _, g in used], [p for p, _ in used], self.gamma, self.noise)
-        for p, g in used:
-            p.grad = g.detach()
+        for p, g in zip(params, grads, strict=True):
+            p.grad = None if g is None else g.detach()
         return loss.detach(), {p: h.detach() for (p, _), h in zip(used, diagonal, strict=True)}

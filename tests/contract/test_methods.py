@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,9 +61,10 @@ def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
     last = [r for r in rows if r["iteration"] == "140"]
     assert {r["split"] for r in rows} == {"test"}
     best = last[-1]  # the posterior mean where there is one, over all chains where there are several
-    # Guessing is wrong in 90 % of the digits. No method is tuned for 140 steps; each must be far from guessing.
-    assert float(best["error"]) < 0.45
-    assert float(best["nll"]) < 1.8  # ln 10 = 2.30 is the guess
+    # Guessing is wrong in 90 % of the digits and has an NLL of ln 10. No method is tuned for 140 steps; each must
+    # halve the one and beat the other.
+    assert float(best["error"]) < 0.9 / 2
+    assert float(best["nll"]) < math.log(10)
     assert 0 <= float(best["ece"]) <= 1
     assert 0 <= float(best["brier"]) <= 2
     if settings(method)["predictive"]["name"] == "samples":

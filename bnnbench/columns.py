@@ -1,0 +1,30 @@
+"""The columns of metrics.csv, the same for every method. A column that does not apply to a row is empty."""
+
+from __future__ import annotations
+
+KEYS = (
+    "iteration",  # steps made
+    "epoch",  # passes over the training split
+    "grad_evals",  # backward passes over a minibatch, summed over the chains that the row speaks of
+    "train_seconds",  # of training, evaluation not included
+    "eval_seconds",  # of evaluation and recording
+    "chain",  # 0…K−1, or all
+    "split",  # valid, test, or the name of an out-of-distribution set
+    "predictor",  # current: the last iterate; posterior: the mean over members
+    "members",  # networks averaged
+)
+MEASURES = (
+    "error",  # fraction
+    "nll",  # nats per datum
+    "brier",  # 0…2
+    "ece",  # fraction
+    "entropy",  # nats
+    "mutual_information",  # nats
+    "auroc",  # of the entropy as a score for "out of distribution"
+    "rmse",  # in the target's units
+    "train_loss",  # mean minibatch loss since the last evaluation, nats per datum, a Gaussian prior not included
+    "kl",  # nats, of methods with a variational posterior
+    "lr",  # step size of the last step
+    "sparsity",  # fraction of weights dropped
+)
+COLUMNS = KEYS + MEASURES
