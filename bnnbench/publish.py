@@ -76,7 +76,7 @@ def table(runs: list[Run]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     facts = [run.manifest for run in runs]
     machines = sorted({f"{m['device_name']}, {m['threads']} threads, torch {m['versions']['torch']}" for m in facts})
-    commits = sorted({str(m["git_commit"])[:10] for m in facts})
+    commits = sorted({_short(m["git_commit"]) for m in facts})
     seeds = sorted({str(run.seed) for run in runs})
     lines += ["", f"Seed {', '.join(seeds)}; {'; '.join(machines)}; commit {', '.join(commits)}."]
     return "\n".join(lines) + "\n"
@@ -87,6 +87,11 @@ def _temperature(run: Run) -> str:
     if temperature is None:
         return "–"
     return "1/N" if abs(temperature * run.manifest["num_data"] - 1) < 1e-9 else f"{temperature:g}"
+
+
+def _short(commit: str | None) -> str:
+    """Return ten digits of the commit, with the ``+`` of a changed working tree."""
+    return "unknown" if commit is None else commit[:10] + "+" * commit.endswith("+")
 
 
 if __name__ == "__main__":

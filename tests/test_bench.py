@@ -98,7 +98,9 @@ def inside(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def test_without_mnist_noise_of_its_shape_is_taken(tmp_path):
-    raw = bench.resolved(*bench.MNIST, "dataset.name=bnnbench.data._noise_images", "method=sgd", f"data.root={tmp_path}")
+    raw = bench.resolved(
+        *bench.MNIST, "dataset.name=bnnbench.data._noise_images", "method=sgd", f"data.root={tmp_path}"
+    )
     _, train = bench.bnnbench_loop(raw)
     assert train.x.shape == (60_000, 28, 28)
     assert train.x.min() >= 0 and train.x.max() <= 1
