@@ -29,10 +29,11 @@ from rich.console import Console
 from torch import nn
 
 from bnnbench import environment
+from bnnbench.assembly import assemble, check
 from bnnbench.compose import run_hydra
 from bnnbench.data import Split
 from bnnbench.errors import BnnbenchError, DataError
-from bnnbench.run import assemble, check, run, step
+from bnnbench.run import run, step
 
 BLOCK = 40  # steps between two readings of the clock, all chains counted
 BATCH = 100

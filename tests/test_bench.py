@@ -9,8 +9,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bnnbench import bench
+from bnnbench.assembly import assemble, check
 from bnnbench.data import Split
-from bnnbench.run import assemble, check, step
+from bnnbench.run import step
 
 # Ways of Python to a tensor's numbers. Not all reach the dispatcher: on a CPU `tolist` reads the memory itself.
 READS = {"item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "__array__", "nonzero"}

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from bnnbench.assembly import Parts, assemble
 from bnnbench.config import parse
 from bnnbench.data import Split
 from bnnbench.errors import ConfigError
 from bnnbench.layers import statistics
-from bnnbench.run import Parts, assemble, step
+from bnnbench.run import step
 
 Compose = Callable[..., dict[str, Any]]
 POLICIES = ["running", "refit", "frozen", "batch"]

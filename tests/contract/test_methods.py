@@ -13,12 +13,13 @@ import pytest
 import torch
 import yaml
 
+from bnnbench.assembly import assemble
 from bnnbench.compose import choices, conf_dir
 from bnnbench.config import parse
 from bnnbench.errors import DivergedError
 from bnnbench.methods import is_sampler, update_rule
 from bnnbench.records import COLUMNS
-from bnnbench.run import assemble, step
+from bnnbench.run import step
 
 METHODS = choices("method")
 Run = Callable[..., Path]

@@ -1,0 +1,94 @@
+"""What a run consists of: checked, then made from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from bnnbench import environment, methods, seeds
+from bnnbench.chains import Chains
+from bnnbench.config import RunConfig, parse
+from bnnbench.data import Data, check_dataset, load_data
+from bnnbench.errors import ConfigError
+from bnnbench.evaluation import Evaluator
+from bnnbench.likelihood import likelihood_for
+from bnnbench.minibatches import Minibatches
+from bnnbench.models import check_model
+from bnnbench.noise import Noise
+from bnnbench.potential import Potential
+from bnnbench.schedules import check_schedule, make_schedule
+from bnnbench.watch import Watch
+
+
+def check(raw: Mapping[str, Any]) -> RunConfig:
+    """Return the typed configuration, with every name, option, type and range checked and no data read."""
+    config = parse(raw)
+    check_dataset(config.dataset, config.eval.ood)
+    check_model(config.model)
+    check_schedule(config.schedule)
+    methods.check_method(config.method)
+    return config
+
+
+@dataclass
+class Parts:
+    """What a run consists of, made from its configuration."""
+
+    device: torch.device
+    threads: int
+    data: Data
+    batches: Minibatches
+    iterations: int  # of the whole run
+    chains: Chains
+    potential: Potential
+    noise: Noise
+    update: Optimizer
+    schedule: Callable[[int], float]
+    evaluator: Evaluator
+    watch: Watch
+    temperature: float | None  # T as a number; None for an optimiser
+
+
+def assemble(config: RunConfig) -> Parts:
+    """Load the data and make network, method, schedule and evaluation.
+
+    Raises:
+        ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
+    """
+    device, threads = environment.choose_device(config.device), environment.set_threads(config.threads)
+    data = load_data(config.dataset, root=config.data.root, seed=config.seed, device=device, ood=config.eval.ood)
+    batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
+    iterations = config.iterations or max(1, round(config.epochs * batches.steps_per_epoch))
+    _check_budget(config, iterations)
+    likelihood = likelihood_for(data.task, data.num_classes, config.head)
+    chains = methods.build_chains(config, likelihood, data.in_shape, device)
+    potential = Potential(chains, likelihood, config.prior, len(data.train))
+    noise = Noise([seeds.derive(config.seed, k, "noise") for k in range(config.chains)], device)
+    return Parts(
+        device=device,
+        threads=threads,
+        data=data,
+        batches=batches,
+        iterations=iterations,
+        chains=chains,
+        potential=potential,
+        noise=noise,
+        update=methods.build_update(config, potential, noise),
+        schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
+        evaluator=Evaluator(config, data, chains, likelihood),
+        watch=Watch(chains, device),
+        temperature=methods.effective_temperature(config.method, len(data.train)),
+    )
+
+
+def _check_budget(config: RunConfig, total: int) -> None:
+    predictive = config.method.predictive
+    if predictive.name == "samples" and predictive.burn_in + predictive.thin > total:
+        raise ConfigError(
+            f"members.burn_in={predictive.burn_in} and members.thin={predictive.thin} leave no posterior member in "
+            f"{total} iterations. Take more epochs=… or a smaller members.burn_in=…"
+        )
