@@ -103,7 +103,7 @@ def run_command(
 
 # The words that `plot` and `ls` take: written out, for the modules that own them import pandas and numpy.
 X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
-PREDICTORS = ("posterior", "current", "both")
+PREDICTORS = ("posterior", "current", "both", "pooled")
 LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs")
 
 

@@ -50,7 +50,7 @@ def plot_curves(
         x: ``iteration``, ``epoch``, ``grad_evals`` or ``seconds`` (of training, evaluation left out).
         split: ``test``, ``valid``, ``train`` or the name of an out-of-distribution set.
         predictor: ``posterior`` (mean over members; the last iterate where a method has no other prediction),
-            ``current`` (the last iterate), or ``both``.
+            ``current`` (the last iterate), ``both``, or ``pooled`` (the posterior mean over all chains of a run).
         formats: among png, pdf and svg.
         title: words above the figure.
         ylim: limits of the y-axis, in the units shown; by default the first, high points do not squash the rest.

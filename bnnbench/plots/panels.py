@@ -34,7 +34,7 @@ Y_OF_TRAINING = {
     "sparsity": "Sparsity (%)",
 }
 SPLITS = {"test": "Test", "valid": "Validation", "train": "Training"}
-PREDICTORS = ("posterior", "current", "both")
+PREDICTORS = ("posterior", "current", "both", "pooled")
 MAX_PANELS = 4
 
 
@@ -49,14 +49,17 @@ class Line:
 
     group: Group
     bold: Series
-    source: str  # what the bold line shows if not the posterior: "last iterate", "ensemble of 5"
+    source: (
+        str  # what the bold line shows if not a chain's posterior: "last iterate", "ensemble of 5", "5 chains pooled"
+    )
+    ensemble: bool = False  # of last iterates: it looks like an ensemble, whatever trained its members
     pale: Series | None = None
     label: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the line's look depends on; a pooled prediction looks like an ensemble, whatever trained its members."""
-        return ("ensemble" if self.bold.pooled else self.group.method), self.label
+        """What the line's look depends on."""
+        return ("ensemble" if self.ensemble else self.group.method), self.label
 
 
 @dataclass
@@ -87,15 +90,19 @@ def fill(panel: Panel, *, metric: str, x: str, split: str, predictor: str) -> No
     for g in group(panel.runs):
 
         def get(which: str, runs: list[Run] = g.runs) -> Series | None:
-            return series(runs, metric=metric, x=X[x][0], split=split, predictor=which, scale=scale)
+            pool = predictor == "pooled" and which == "posterior"
+            return series(runs, metric=metric, x=X[x][0], split=split, predictor=which, scale=scale, pool=pool)
 
         posterior = None if predictor == "current" else get("posterior")
-        current = None if predictor == "posterior" and posterior else get("current")
+        current = None if predictor in ("posterior", "pooled") and posterior else get("current")
         if posterior:
+            count = posterior.pooled
             named = "ensemble" in g.runs[0].label("method").lower()
-            source = f"{posterior.pooled} members" if named else f"ensemble of {posterior.pooled}"
-            source = source if posterior.pooled else ""
-            panel.lines.append(Line(g, posterior, source, pale=current))
+            # Without being asked, a line is pooled only where each chain has a last iterate and no more.
+            point = g.config.get("method.predictive.name") == "point"
+            ensemble = count > 0 and (predictor != "pooled" or point)
+            source = f"{count} members" if named else f"ensemble of {count}" if ensemble else f"{count} chains pooled"
+            panel.lines.append(Line(g, posterior, source if count else "", ensemble, pale=current))
         elif current:
             panel.lines.append(Line(g, current, "last iterate"))
         else:

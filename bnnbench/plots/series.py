@@ -33,13 +33,20 @@ class Series:
 
 
 def series(
-    runs: Sequence[Run], *, metric: str, x: str, split: str, predictor: str, scale: float = 1.0
+    runs: Sequence[Run],
+    *,
+    metric: str,
+    x: str,
+    split: str,
+    predictor: str,
+    scale: float = 1.0,
+    pool: bool = False,
 ) -> Series | None:
     """Return the line of `runs` (the same configuration under several seeds), or None if there is nothing to draw.
 
     A replicate is a (seed, chain). A method that records no prediction per chain, only the pooled one (a deep
-    ensemble), has its seeds as replicates. Replicates are matched by iteration even when `x` is a time, which no two
-    runs share; `x` is then their mean.
+    ensemble), has its seeds as replicates, and so has any method with several chains if `pool`. Replicates are matched
+    by iteration even when `x` is a time, which no two runs share; `x` is then their mean.
     """
     parts = []
     for run in runs:
@@ -56,8 +63,8 @@ def series(
     rows = pd.concat(parts, ignore_index=True).dropna()
     each = rows[rows["chain"] != "all"]
     pooled = 0
-    if each.empty and not rows.empty:
-        each, pooled = rows, max(int(run.config.get("chains") or 1) for run in runs)
+    if (each.empty or pool) and (rows["chain"] == "all").any():
+        each, pooled = rows[rows["chain"] == "all"], max(int(run.config.get("chains") or 1) for run in runs)
     if each.empty:
         return None
     # First within a replicate: a run copied to a second folder must not count as new evidence.

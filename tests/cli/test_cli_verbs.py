@@ -94,7 +94,7 @@ def test_exit_codes_and_answers(words, code, said, bnnbench, here):
 def test_plots_help_lists_the_choices_that_plots_take(bnnbench):
     from bnnbench.plots import panels
 
-    assert set(cli.METRICS) == {*panels.Y, *panels.Y_OF_TRAINING}
+    assert set(cli.MEASURES) == {*panels.Y, *panels.Y_OF_TRAINING}
     assert set(cli.X_AXES) == set(panels.X)
     assert set(cli.PREDICTORS) == set(panels.PREDICTORS)
     text = re.sub(r"[\s│]+", " ", bnnbench("plot", "--help").stdout)

@@ -75,6 +75,18 @@ def test_a_deep_ensemble_shows_its_pooled_prediction(make_run):
     assert lines(draw(folder))["SGD (ensemble of 3)"][1] == pytest.approx([2.0])
 
 
+def test_pooled_draws_the_mean_over_all_chains_of_a_sampler(make_run):
+    chains = [row(100, 0.05, chain=c) for c in range(3)]
+    folder = make_run("a", [*chains, row(100, 0.02, chain="all")], chains=3)
+    alone = make_run("b", [row(100, 0.04)], method="sgld", label="SGLD")
+    pooled = lines(draw([folder, alone], predictor="pooled"))
+    assert pooled["PSGLD (T = 1, 3 chains pooled)"][1] == pytest.approx([2.0])
+    assert pooled["SGLD (T = 1)"][1] == pytest.approx([4.0])  # one chain has nothing to pool
+    assert lines(draw(folder))["PSGLD (T = 1)"][1] == pytest.approx([5.0])
+    colors = {draw(folder, predictor=p).axes[0].lines[0].get_color() for p in ("pooled", "posterior")}
+    assert len(colors) == 1  # it is the same method
+
+
 def test_an_ensemble_by_name_is_not_called_one_twice(make_run):
     folder = make_run(
         "a", [row(100, 0.02, chain="all")], method="sgd_ensemble", label="Deep ensemble", T=None, chains=5
