@@ -98,7 +98,7 @@ def test_plots_help_lists_the_choices_that_plots_take(bnnbench):
     assert set(cli.X_AXES) == set(panels.X)
     assert set(cli.PREDICTORS) == set(panels.PREDICTORS)
     text = re.sub(r"[\s│]+", " ", bnnbench("plot", "--help").stdout)
-    for values in (cli.METRICS, cli.X_AXES, cli.PREDICTORS):
+    for values in (cli.MEASURES, cli.X_AXES, cli.PREDICTORS):
         assert " | ".join(values) in text
 
 
