@@ -1,0 +1,41 @@
+"""Bernoulli dropout in front of a dense or convolutional layer (Hinton et al. 2012; Srivastava et al. 2014)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bnnbench.layers._affine import Affine, check_retain
+
+
+class Dropout(Affine):
+    """y = W (x ⊙ m / p) + b with m_i ~ Bernoulli(p), drawn anew for every datum and element of x.
+
+    Dividing by p keeps the mean: E[y] = W x + b, so that the plain weights predict. The noise m/p has variance
+    α = (1 − p)/p, that of Gaussian dropout. On images every element of the input is dropped by itself.
+
+    With ``sample=True`` evaluation draws masks too: Monte Carlo dropout (Gal & Ghahramani 2016).
+
+    Args:
+        layer: nn.Linear or nn.Conv2d, whose parameters are taken over.
+        p: probability to RETAIN an element, in (0, 1]; 0.5 for hidden layers and 0.8 for inputs are customary.
+            (torch's own argument is the probability to drop.)
+        sample: None follows the mode; True draws in evaluation as well; False never draws.
+
+    Raises:
+        ValueError: `p` out of range; `layer` of another kind.
+    """
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d, p: float = 0.5, sample: bool | None = None) -> None:
+        super().__init__(layer, sample)
+        check_retain(p)
+        self.p = p
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Return pre-activations under fresh masks."""
+        mask = torch.rand_like(x) < self.p
+        return self.affine(torch.where(mask, x / self.p, 0.0), self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Return the sizes and p."""
+        return f"{super().extra_repr()}, p={self.p}"

@@ -1,0 +1,65 @@
+"""Gaussian dropout: multiplicative Gaussian noise with the variance of Bernoulli dropout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from bnnbench.layers._affine import Affine, check_choice, check_retain, normal
+
+
+class GaussianDropout(Affine):
+    """Noise of relative variance α = (1 − p)/p, on the layer's inputs or on its pre-activations.
+
+    Type A (Srivastava et al. 2014, section 10):    y = W (x ⊙ ξ) + b,  ξ_i ~ N(1, α) for every datum and element.
+    Type B (Wang & Manning 2013, the Gaussian limit of dropout's pre-activation):
+
+        y_j ~ N(γ_j, δ_j),  γ_j = Σ_i W_ji x_i + b_j,  δ_j = α Σ_i W_ji² x_i²,  independent over j.
+
+    Mean and variance of every y_j are the same for both and for Bernoulli dropout. In A the outputs of a datum are
+    correlated, as they share ξ; B is independent noise on every weight, w ~ N(W, αW²), summed analytically (for a
+    convolution: marginally, position by position).
+
+    Args:
+        layer: nn.Linear or nn.Conv2d, whose parameters are taken over.
+        p: retain probability in (0, 1]; 0.5 gives α = 1, 0.8 gives α = 0.25.
+        noise: ``A`` or ``B``.
+        sample: None follows the mode; True draws in evaluation as well; False never draws.
+
+    Raises:
+        ValueError: `p` or `noise` out of range; `layer` of another kind.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Linear | nn.Conv2d,
+        p: float = 0.5,
+        noise: Literal["A", "B"] = "A",
+        sample: bool | None = None,
+    ) -> None:
+        super().__init__(layer, sample)
+        check_retain(p)
+        check_choice("noise", noise, ("A", "B"))
+        self.p, self.noise = p, noise
+
+    @property
+    def alpha(self) -> float:
+        """α = (1 − p)/p."""
+        return (1 - self.p) / self.p
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return γ and δ, mean and variance of the pre-activations, in the shape of the output."""
+        return self.mean(x), self.alpha * self.affine(x.square(), self.weight.square(), None)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Return pre-activations with fresh noise."""
+        if self.noise == "B":
+            return normal(*self.moments(x))
+        xi = 1 + self.alpha**0.5 * torch.randn_like(x)
+        return self.affine(x * xi, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Return the sizes, p and the type of noise."""
+        return f"{super().extra_repr()}, p={self.p}, noise={self.noise}"

@@ -1,0 +1,139 @@
+"""Factorised Gaussian posterior over weights: Bayes by backprop, and its local reparameterisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnnbench.layers._affine import Affine, check_choice, check_positive, log_ratio, normal
+from bnnbench.layers.kl import gaussian_kl
+
+ESTIMATORS = ("local", "separate", "single")
+
+
+class MeanField(Affine):
+    """q(w) = N(μ, σ²) with σ = log(1 + exp ρ) for every weight, and for every bias if `random_bias`.
+
+    μ is the parameter `weight` (`bias`), ρ is `rho` (`bias_rho`). A forward pass in training estimates E_q with
+
+        single     w = μ + σ ⊙ ε, one draw for the whole batch (Blundell et al. 2015, section 3)
+        separate   a draw of the weights for every datum: costs B weight matrices
+        local      y ~ N(γ, δ), γ = Σ μ x, δ = Σ σ² x²: noise on the pre-activations (Kingma et al. 2015, section 2)
+
+    For a dense layer and one datum all three have the same law; they differ in how far data share their noise, and in
+    the variance of the gradient: local ≤ separate < single. For a convolution ``local`` draws the positions of an
+    image independently: right position by position, not jointly.
+
+    The KL to N(0, s²) is in closed form. To Blundell's mixture π N(0, σ₁²) + (1 − π) N(0, σ₂²) (their section 3.3) it
+    is −H(q) − E_q log p with the entropy H in closed form and the expectation over fresh draws: unbiased.
+
+    Args:
+        layer: nn.Linear or nn.Conv2d, whose weights become μ.
+        estimator: ``local``, ``separate`` or ``single``.
+        init_std: initial σ > 0, of all weights. Small, or the first steps see noise only.
+        prior: ``gaussian`` or ``mixture``.
+        prior_std: s > 0 of the Gaussian prior.
+        mixture: (π, σ₁, σ₂) of the mixture, 0 < π < 1, σ₁ > σ₂ > 0. Default: from Blundell's grid.
+        kl_samples: draws of the weights in a Monte Carlo KL.
+        random_bias: False leaves the bias a plain parameter, without a KL.
+        sample: None follows the mode; True draws in evaluation as well; False never draws.
+
+    Raises:
+        ValueError: an argument out of range; `layer` of another kind.
+    """
+
+    def __init__(
+        self,
+        layer: nn.Linear | nn.Conv2d,
+        estimator: Literal["local", "separate", "single"] = "local",
+        init_std: float = 0.01,
+        prior: Literal["gaussian", "mixture"] = "gaussian",
+        prior_std: float = 1.0,
+        mixture: tuple[float, float, float] = (0.5, 1.0, math.exp(-6)),
+        kl_samples: int = 1,
+        random_bias: bool = True,
+        sample: bool | None = None,
+    ) -> None:
+        super().__init__(layer, sample)
+        check_choice("estimator", estimator, ESTIMATORS)
+        check_choice("prior", prior, ("gaussian", "mixture"))
+        check_positive("init_std", init_std)
+        check_positive("prior_std", prior_std)
+        if len(mixture) != 3 or not (0 < mixture[0] < 1 and 0 < mixture[2] < mixture[1] < math.inf):
+            raise ValueError(f"mixture must be (π, σ1, σ2) with 0 < π < 1 and σ1 > σ2 > 0, got {tuple(mixture)}")
+        if kl_samples < 1:
+            raise ValueError(f"kl_samples must be at least 1, got {kl_samples}")
+        self.estimator, self.prior, self.prior_std = estimator, prior, prior_std
+        self.mixture, self.kl_samples = tuple(mixture), kl_samples
+        rho = init_std + math.log(-math.expm1(-init_std))  # the inverse of softplus, stable at both ends
+        self.rho = nn.Parameter(torch.full_like(self.weight, rho))
+        has_bias = self.bias is not None and random_bias
+        self.register_parameter("bias_rho", nn.Parameter(torch.full_like(self.bias, rho)) if has_bias else None)
+
+    @property
+    def std(self) -> Tensor:
+        """σ of the weights."""
+        return F.softplus(self.rho)
+
+    @property
+    def bias_std(self) -> Tensor | None:
+        """σ of the biases; None if they are not random."""
+        return None if self.bias_rho is None else F.softplus(self.bias_rho)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return γ and δ, mean and variance of the pre-activations under q, in the shape of the output."""
+        bias_variance = None if self.bias_rho is None else self.bias_std.square()
+        return self.mean(x), self.affine(x.square(), self.std.square(), bias_variance)
+
+    def draw(self, x: Tensor) -> Tensor:
+        """Return pre-activations with fresh noise, by the layer's estimator."""
+        if self.estimator == "local":
+            return normal(*self.moments(x))
+        if self.estimator == "single" or x.dim() == (3 if self.is_conv else 1):  # no batch axis: one datum
+            return self.affine(x, *self.sample_weights())
+        return self.affine_each(x, *self.sample_weights(len(x)))
+
+    def sample_weights(self, *count: int) -> tuple[Tensor, Tensor | None]:
+        """Return a draw from q, weight and bias, or `count` draws along a new leading axis. The bias may be None."""
+        weight = self.weight + self.std * _noise(self.weight, count)
+        if self.bias_rho is not None:
+            return weight, self.bias + self.bias_std * _noise(self.bias, count)
+        if self.bias is None:
+            return weight, None
+        return weight, self.bias.expand(*count, *self.bias.shape)
+
+    def kl(self) -> Tensor:
+        """Return KL(q ‖ prior) in nats, summed over weights and random biases."""
+        total = self._kl(self.weight, self.std)
+        return total if self.bias_rho is None else total + self._kl(self.bias, self.bias_std)
+
+    def _kl(self, mean: Tensor, std: Tensor) -> Tensor:
+        if self.prior == "gaussian":
+            return gaussian_kl(mean, std, self.prior_std).sum()
+        negative_entropy = -(std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        draws = mean + std * _noise(mean, (self.kl_samples,))
+        return negative_entropy - log_mixture(draws, *self.mixture).sum() / self.kl_samples
+
+    def current_log_alpha(self) -> Tensor:
+        """Return log σ²/μ² of the weights: minus twice the logarithm of Blundell's signal-to-noise ratio |μ|/σ."""
+        return log_ratio(2 * self.std.log(), self.weight)
+
+    def extra_repr(self) -> str:
+        """Return the sizes, the estimator and the prior."""
+        prior = f"std={self.prior_std}" if self.prior == "gaussian" else f"mixture={self.mixture}"
+        return f"{super().extra_repr()}, estimator={self.estimator}, {prior}"
+
+
+def log_mixture(w: Tensor, pi: float, std1: float, std2: float) -> Tensor:
+    """Return log[π N(w; 0, σ₁²) + (1 − π) N(w; 0, σ₂²)], elementwise (Blundell et al. 2015, section 3.3)."""
+    wide = math.log(pi) - math.log(std1) - 0.5 * (w / std1).square()
+    narrow = math.log1p(-pi) - math.log(std2) - 0.5 * (w / std2).square()
+    return torch.logaddexp(wide, narrow) - 0.5 * math.log(2 * math.pi)
+
+
+def _noise(like: Tensor, count: tuple[int, ...]) -> Tensor:
+    return torch.randn(*count, *like.shape, dtype=like.dtype, device=like.device)
