@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## install, run four methods on the embedded digits, draw test error against iteration
-	$(BIN)/bnnbench run -m method=sgd,sgld,psgld,batchnorm_sgld name=demo
+	$(BIN)/bnnbench run -m method=sgd,sgld,psgld,batchnorm_sgld name=demo threads=1
 	$(BIN)/bnnbench plot results/demo --out results/demo/error.png --formats png
 	@echo "The figure: $(CURDIR)/results/demo/error.png"
 

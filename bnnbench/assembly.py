@@ -88,7 +88,9 @@ def assemble(config: RunConfig) -> Parts:
 def _check_budget(config: RunConfig, total: int) -> None:
     predictive = config.method.predictive
     if predictive.name == "samples" and predictive.burn_in + predictive.thin > total:
+        burn_in, thin = total // 2, max(1, total // 20)
         raise ConfigError(
             f"members.burn_in={predictive.burn_in} and members.thin={predictive.thin} leave no posterior member in "
-            f"{total} iterations. Take more epochs=… or a smaller members.burn_in=…"
+            f"{total} iterations.\nTake iterations={predictive.burn_in + 10 * predictive.thin}, say, or "
+            f"members.burn_in={burn_in} members.thin={thin}."
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
+from bnnbench.plugins import names
 
 GROUPS = ("dataset", "experiment", "method", "model", "schedule")
 PLUGINS = ("dataset", "method.update", "model", "schedule")  # their options are more than what their yaml says
@@ -139,6 +140,8 @@ def translate(error: Exception) -> Exception:
 
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, given = str(error.missing_cfg_file).rpartition("/")
+        if group == "dataset" and given in names("data"):  # one of several that a single file holds
+            return ConfigError(f"dataset={given}: it is chosen by dataset=uci dataset.name={given}.")
         return ConfigError(f"{group}={given}: no such choice.{did_you_mean(given, error.options)}")
     if isinstance(error, OverrideParseException):
         return ConfigError(
@@ -148,7 +151,7 @@ def translate(error: Exception) -> Exception:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
-        return _unknown_key(str(cause.full_key or cause.key), allowed)
+        return _unknown_key(str(cause.full_key or cause.key), allowed, _keys(cause.parent_node))
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [line.strip() for line in str(error).splitlines() if line.strip() and "https://" not in line]
         if cause is not error:
@@ -167,12 +170,31 @@ def translate(error: Exception) -> Exception:
     return error
 
 
-def _unknown_key(key: str, allowed: list[str]) -> ConfigError:
+def _keys(node: Any) -> list[str]:
+    """Return all dotted keys of the configuration that `node` belongs to, Hydra's own left out."""
+    from omegaconf import OmegaConf
+
+    def walk(held: Any, place: str) -> Iterator[str]:
+        for key, value in held.items():
+            path = f"{place}.{key}" if place else str(key)
+            yield path
+            if isinstance(value, dict):
+                yield from walk(value, path)
+
+    root = node._get_root() if node is not None else None
+    whole = OmegaConf.to_container(root) if OmegaConf.is_dict(root) else {}
+    return [k for k in walk(whole, "") if not k.startswith("hydra")]
+
+
+def _unknown_key(key: str, allowed: list[str], known: Sequence[str] = ()) -> ConfigError:
     """Return the error for a `key` that the configuration does not have, where its parent has the `allowed` ones."""
     parent, _, last = key.rpartition(".")
     if key == "method.update.weight_decay":
         return ConfigError(f"{key}: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
     hint = did_you_mean(last, {*allowed, *(() if parent else GROUPS)})
+    elsewhere = [k for k in known if k.rpartition(".")[2] == last]  # `lr=` for `method.update.lr=`
+    if elsewhere:
+        hint = f" Did you mean {' or '.join(elsewhere[:3])}?"
     more = f"\nAn option that its yaml leaves out is added with a plus: +{key}=…" if parent in PLUGINS else ""
     return ConfigError(f"{key}: no such key.{hint}{more}")
 

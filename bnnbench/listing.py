@@ -139,7 +139,21 @@ def _run(run: Run) -> tuple[str, ...]:
     last = run.metrics["iteration"].max() if len(run.metrics) else 0
     seed = "" if run.seed is None else str(run.seed)
     scores = [_score(run, predictor) for predictor in ("current", "posterior")]
-    return (str(run.folder), *parts, seed, run.status, f"{last:.0f}", *scores)
+    return (str(run.folder), *parts, seed, _status(run), f"{last:.0f}", *scores)
+
+
+def _status(run: Run) -> str:
+    """Return the manifest's word; `stopped` for a run that says it is running while nobody holds its lock."""
+    lock = run.folder / ".lock"
+    if run.status != "running" or not lock.is_file():
+        return run.status
+    import filelock
+
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            return "stopped"
+    except (filelock.Timeout, OSError):
+        return "running"
 
 
 def _score(run: Run, predictor: str) -> str:

@@ -53,7 +53,10 @@ def update_rule(name: str) -> type[Optimizer]:
     if "." not in name and name not in plugins.names("samplers"):
         if name not in TORCH_RULES:
             known = {*TORCH_RULES, *plugins.names("samplers")}
-            raise ConfigError(f"method.update.name={name}: no such update rule.{did_you_mean(name, known)}")
+            raise ConfigError(
+                f"method.update.name={name}: no such update rule.{did_you_mean(name, known)} "
+                "Your own goes by a dotted name: module or module.Class."
+            )
         return TORCH_RULES[name]
     found = plugins.find("samplers", name)
     if isinstance(found, ModuleType):

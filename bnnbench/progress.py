@@ -94,16 +94,21 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> str:
     return f"{split} {metric}: {', '.join(words)}"
 
 
+def make_console() -> Console:
+    """Return a console that is as wide as its terminal; in a pipe or a file it is wide enough for every table."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str) -> Table:
     """Return the table of the last evaluation."""
     columns = ("split", "predictor", "chain", "members", "error", "rmse", "nll", "brier", "ece", "auroc")
     rows = list(rows)
     shown = [c for c in columns if any(r.get(c) is not None for r in rows)]
     table = Table(title=title, title_justify="left")
-    for column in shown:
-        table.add_column(
-            "error %" if column == "error" else column, justify="right" if column not in columns[:3] else "left"
-        )
+    for column in shown:  # a number cut short would be a wrong number
+        word = "error %" if column == "error" else column
+        table.add_column(word, justify="left" if column in columns[:3] else "right", no_wrap=True, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(column, row.get(column)) for column in shown))
     return table

@@ -84,7 +84,10 @@ class RunFolder:
         """Write the state of the run, to be loaded with ``weights_only=True``."""
         whole = {**state, "csv_bytes": (self.path / "metrics.csv").stat().st_size}
         partial = self.path / "checkpoint.pt.partial"
-        torch.save(whole, partial)
+        try:
+            torch.save(whole, partial)
+        except RuntimeError as error:  # how torch reports that the disk is full
+            raise OSError(f"checkpoint.pt could not be written ({str(error).splitlines()[0]})") from error
         os.replace(partial, self.path / "checkpoint.pt")
 
     def note(self, **facts: Any) -> None:
@@ -96,6 +99,11 @@ class RunFolder:
         """Keep what went wrong in error.txt and the manifest."""
         self._replace("error.txt", what.rstrip() + "\n" + (f"\n{trace}" if trace else ""))
         self.note(status="failed", error=what, end=now())
+
+    def drop_partials(self) -> None:
+        """Remove what was half written."""
+        for partial in self.path.glob("*.partial"):
+            partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give the folder free."""

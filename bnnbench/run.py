@@ -21,7 +21,7 @@ from bnnbench.errors import BnnbenchError
 from bnnbench.evaluation import Row
 from bnnbench.layers import statistics
 from bnnbench.potential import Potential
-from bnnbench.progress import Reporter, closing_table
+from bnnbench.progress import Reporter, closing_table, make_console
 from bnnbench.records import RunFolder, is_finished, now, run_path
 from bnnbench.schedules import convergence_warning
 from bnnbench.snapshot import restore, state_of
@@ -36,7 +36,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         DivergedError: loss or parameters stopped being finite; what was recorded stays, with error.txt.
         BnnbenchError: the folder is in use by another process.
     """
-    console = console or Console()
+    console = console or make_console()
     config = check(raw)
     if is_finished(run_path(raw)) and not config.force:
         console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
@@ -51,6 +51,9 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     except BnnbenchError as error:
         folder.fail(str(error))
         raise
+    except OSError as error:  # a full disk, most likely: nothing more can be written
+        folder.drop_partials()
+        raise BnnbenchError(f"{folder.path}: {error.strerror or error}. What was recorded stays; run again.") from error
     except Exception as error:
         folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise

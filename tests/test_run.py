@@ -278,3 +278,26 @@ def test_the_cost_of_second_derivatives_is_counted(run_small: Run) -> None:
     table = pd.read_csv(folder / "metrics.csv", dtype={"chain": str})
     assert set((table.grad_evals / table.iteration)[table.chain == "0"]) == {2}
     assert set((table.grad_evals / table.iteration)[table.chain == "all"]) == {4}
+
+
+def test_the_advice_for_a_run_that_is_too_short_is_followed_as_it_stands(run_small: Run, compose: Compose) -> None:
+    with pytest.raises(ConfigError) as refused:
+        run_small("epochs=1")
+    advice = str(refused.value).partition("say, or ")[2].rstrip(".").split()
+    assert run_small("epochs=1", *advice).is_dir()
+
+
+def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(BnnbenchError, match=r"digits-mlp-psgld-.*checkpoint\.pt could not be written"):
+            run_small("checkpoint_every=0")
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    assert not list(folder.glob("*.partial"))
+    assert run_small("checkpoint_every=0") == folder

@@ -40,7 +40,9 @@ def staging(root: Path) -> Iterator[Path]:
         root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".fetch-", dir=root))
     except OSError as error:
-        raise DataError(f"{root}: cannot write there ({error.strerror}). Choose another folder: data.root=…") from error
+        raise DataError(
+            f"{root}: cannot write there ({error.strerror}). Choose another folder: --root …, or BNNBENCH_DATA"
+        ) from error
     try:
         yield folder
     finally:

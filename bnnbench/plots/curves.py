@@ -6,6 +6,7 @@ again, years later, on a machine without torch.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.plots import style
 from bnnbench.plots.groups import labels
+from bnnbench.plots.legend import settle_legends
 from bnnbench.plots.panels import PREDICTORS, Y_OF_TRAINING, Panel, X, Y, axis_words, fill, panels_of, why_empty
 from bnnbench.plots.series import limits
 from bnnbench.results import load_runs
@@ -97,6 +99,8 @@ def draw(
     ):
         if given not in allowed:
             raise BnnbenchError(f"{what}: no '{given}'.{did_you_mean(given, allowed)}")
+    if ylim is not None and not (0 if log_y else -math.inf) < ylim[0] < ylim[1]:
+        raise BnnbenchError(f"ylim: {ylim[0]:g} to {ylim[1]:g}; the lower end comes first" + ", above 0." * log_y)
     panels = panels_of(load_runs(paths))
     for panel in panels:
         fill(panel, metric=metric, x=x, split=split, predictor=predictor)
@@ -119,6 +123,7 @@ def draw(
             _caption(ax, panel)
             if len(panels) > 1:
                 ax.set_title(panel.runs[0].label("dataset"))
+        settle_legends(figure)
         if title:
             figure.suptitle(title) if len(panels) > 1 else axes[0].set_title(title)
     return figure
@@ -130,6 +135,8 @@ def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
     for kind in formats:
         if kind not in style.METADATA:
             raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
+    if out.suffix[1:].lower() in ("jpg", "jpeg", "eps", "ps", "tif", "tiff", "gif", "webp"):
+        raise BnnbenchError(f"{out}: no format '{out.suffix[1:]}'. Take one of {', '.join(style.METADATA)}.")
     base = out / default_name if out.is_dir() else out
     return [base.with_name(f"{base.name}.{kind}") for kind in formats]
 

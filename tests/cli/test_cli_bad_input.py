@@ -13,6 +13,9 @@ NO_CHOICE = [
     ("model=mpl", "model=mpl: no such choice. Did you mean 'mlp'"),
     ("schedule=cosin", "schedule=cosin: no such choice. Did you mean 'cosine'"),
     ("experiment=typo", "experiment=typo: no such choice. Allowed: psgld_mnist"),
+    ("dataset=boston", "dataset=uci dataset.name=boston"),
+    ("lr=0.1", r"lr: no such key. Did you mean method\.update\.lr\?"),
+    ("widths=[3]", r"widths: no such key. Did you mean model\.widths\?"),
     ("method=", "method=: no such choice. Allowed: adam"),
 ]
 NO_KEY = [  # keys added with a plus: test_cli_bad_values.py has more
@@ -87,7 +90,10 @@ def test_a_device_that_is_not_there_is_answered_before_data_are_read(device, bnn
         ("eval.ood=[mnist] data.root=nowhere", r"mnist: no .*\n.*bnnbench data fetch mnist"),
         ("dataset.valid=5000", "dataset.valid=5000: 5000 of 1438 training points"),
         ("batch_size=5000", "batch_size=5000 is more than the 1438 training data. Take at most 1438"),
-        ("epochs=2 members.burn_in=5000", "burn_in=5000 .* no posterior member in 28 iterations. Take more"),
+        (
+            "epochs=2 members.burn_in=5000",
+            "burn_in=5000 .* no posterior member in 28 iterations.\nTake iterations=5500",
+        ),
         ("epochs=2 members.burn_in=5 eval.every=5 method=batchnorm_sgld model=logistic", "nothing to normalise"),
         ("epochs=2 members.burn_in=5 eval.every=5 results=file/below", "file.*: Not a directory"),
     ],

@@ -93,3 +93,15 @@ def test_on_a_terminal_it_is_a_table(monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     listing.show("schedules")
     assert "─" in capsys.readouterr().out
+
+
+def test_a_run_that_says_it_is_running_while_nobody_writes_it_is_stopped(bnnbench, here):
+    from filelock import FileLock
+
+    bnnbench("run", "method=sgd", "epochs=2", "model.widths=[4]")
+    (folder,) = (here / "results" / "adhoc").iterdir()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
+    assert " stopped " in bnnbench("ls", "runs").stdout
+    with FileLock(folder / ".lock"):
+        assert " running " in bnnbench("ls", "runs").stdout

@@ -189,3 +189,17 @@ def test_log_axis_takes_its_limits_from_the_late_points(make_run):
     low, high = ax.get_ylim()
     assert 0 < low < 100 / 5000 and high < 1.0
     assert np.isfinite([low, high]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"ylim": (5.0, 1.0)}, "lower end comes first"), ({"ylim": (0.0, 1.0), "log_y": True}, "above 0")],
+)
+def test_limits_the_wrong_way_round_are_refused(make_run, arguments, words):
+    with pytest.raises(BnnbenchError, match=words):
+        draw(make_run("a", [row(100, 0.01)]), **arguments)
+
+
+def test_an_unknown_ending_is_refused(make_run, tmp_path):
+    with pytest.raises(BnnbenchError, match="no format 'jpeg'"):
+        plot_curves(make_run("a", [row(100, 0.01)]), out=tmp_path / "x.jpeg")

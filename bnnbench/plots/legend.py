@@ -1,0 +1,59 @@
+"""Where a legend goes: into the panel where it hides no line, else beside it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WRAP = 46  # characters of an entry before it is broken
+
+
+def settle_legends(figure: Figure) -> None:
+    """Move each legend that covers a part of a line, pale ones included, to the right of its panel.
+
+    The figure grows by the width of what was moved, so that the panels keep theirs.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    for ax in figure.axes:
+        if ax.get_legend():
+            for text in ax.get_legend().get_texts():
+                text.set_text(textwrap.fill(text.get_text(), WRAP))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # places are known only once it is drawn
+    covering = [ax for ax in figure.axes if ax.get_legend() and _covers(ax)]
+    width, height = figure.get_size_inches()
+    for ax in covering:
+        legend = ax.get_legend()
+        box = legend.get_window_extent()
+        legend.set_loc("upper left")
+        legend.set_bbox_to_anchor((1.02, 1.0), transform=ax.transAxes)
+        width += (box.width + 12) / figure.dpi
+        height = max(height, (box.height + 40) / figure.dpi)
+    if covering:
+        figure.set_size_inches(width, height)
+
+
+def _covers(ax: Axes) -> bool:
+    """Whether the legend of `ax` lies on a line or reaches out of the panel."""
+    box, panel = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    if box.width > 0.75 * panel.width or box.height > 0.75 * panel.height:
+        return True
+    for line in ax.lines:
+        points = ax.transData.transform(np.column_stack([line.get_xdata(), line.get_ydata()]).astype(float))
+        points = points[np.isfinite(points).all(1)]
+        if not len(points):
+            continue
+        # Between two points as well: a line crosses a legend without having a point there.
+        steps = np.linspace(0, 1, 20)[:, None, None]
+        dense = (points[:-1] + steps * (points[1:] - points[:-1])).reshape(-1, 2) if len(points) > 1 else points
+        inside = (dense > [box.x0, box.y0]).all(1) & (dense < [box.x1, box.y1]).all(1)
+        if inside.any():
+            return True
+    return False
