@@ -1,0 +1,169 @@
+"""A run that was interrupted, at whatever instant, continues with the same numbers."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bnnbench import records
+from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.evaluation import Evaluator
+
+Run = Callable[..., Path]
+Compose = Callable[..., dict[str, Any]]
+
+
+def without_times(folder: Path) -> list[list[str]]:
+    with (folder / "metrics.csv").open() as stream:
+        rows = list(csv.reader(stream))
+    keep = [i for i, name in enumerate(rows[0]) if not name.endswith("_seconds")]
+    return [[row[i] for i in keep] for row in rows]
+
+
+class Crash(Exception):
+    """Stands for the machine going down."""
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ["method=psgld"],
+        ["method=psgld", "method.update.gamma=hutchinson", "model.widths=[4]"],
+        ["method=sgd", "method.update.momentum=0.9", "chains=2"],
+        ["method=adam"],
+        ["method=batchnorm_sgld", "method.bn_stats=frozen"],
+        ["method=batchnorm_sgld", "method.bn_stats=running", "chains=2"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("crash_at", ["evaluation", "checkpoint"])
+def test_a_run_that_crashed_continues_with_the_same_numbers(
+    method: list[str], crash_at: str, run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overrides = [*method, "members.burn_in=20", "members.thin=15", "eval.every=30", "checkpoint_every=0"]
+    whole = run_small(*overrides, f"results={tmp_path / 'whole'}")
+    calls = {"count": 0}
+
+    def crashing(original: Callable[..., Any], at: int) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            calls["count"] += 1
+            if calls["count"] == at:
+                raise Crash
+            return original(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        if crash_at == "evaluation":
+            patch.setattr(Evaluator, "__call__", crashing(Evaluator.__call__, 4))
+        else:  # after the rows of iteration 90 were written and before their checkpoint was
+            patch.setattr(records.RunFolder, "checkpoint", crashing(records.RunFolder.checkpoint, 3))
+        with pytest.raises(Crash):
+            run_small(*overrides)
+    (crashed,) = (tmp_path / "results" / "adhoc").iterdir()
+    assert "Crash" in (crashed / "error.txt").read_text()
+    assert 1 < len(without_times(crashed)) < len(without_times(whole))
+    # A crash can also leave half a row behind.
+    with (crashed / "metrics.csv").open("a") as stream:
+        stream.write("120,8.57,12")
+    continued = run_small(*overrides)
+    assert continued == crashed
+    assert without_times(continued) == without_times(whole)
+    assert json.loads((continued / "manifest.json").read_text())["status"] == "finished"
+    assert not (continued / "error.txt").exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", None])
+def test_a_damaged_checkpoint_means_starting_anew(damage: bytes | None, run_small: Run) -> None:
+    folder = run_small()
+    before = without_times(folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
+    if damage is None:  # a checkpoint of more rows than there are
+        (folder / "metrics.csv").write_text("")
+    else:
+        (folder / "checkpoint.pt").write_bytes(damage)
+    assert without_times(run_small()) == before
+
+
+def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_small()
+    before = without_times(folder)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bnnbench.run._announce", die)
+        patch.setattr(records.RunFolder, "fail", lambda *_: None)  # a killed process says nothing
+        with pytest.raises(Crash):
+            run_small("force=true")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest == {"status": "running"}  # nothing of the old run is left standing
+    assert without_times(run_small()) == before
+
+
+def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, run_small: Run, tmp_path: Path) -> None:
+    """kill -9, at an instant of the system's choosing after the first checkpoint."""
+    words = [
+        "epochs=400",
+        "model.widths=[16]",
+        "members.burn_in=50",
+        "eval.every=50",
+        "threads=1",
+        "checkpoint_every=0",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bnnbench.cli", "run", *words, f"results={tmp_path / 'results'}"],
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    folder = records.run_path(compose(*words))
+    deadline = time.monotonic() + 60
+    while not (folder / "checkpoint.pt").is_file() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    killed = without_times(folder)
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
+    assert run_small(*words) == folder
+    whole = run_small(*words, f"results={tmp_path / 'whole'}")
+    assert 1 < len(killed) < len(without_times(whole))
+    assert without_times(folder) == without_times(whole)
+
+
+def test_a_checkpoint_of_another_kind_of_device_is_not_continued(run_small: Run) -> None:
+    folder = run_small()
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    torch.save({**checkpoint, "device": "cuda"}, folder / "checkpoint.pt")
+    (folder / "manifest.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"device=cuda.*--force"):
+        run_small()
+
+
+def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(BnnbenchError, match=r"digits-mlp-psgld-.*checkpoint\.pt could not be written"):
+            run_small("checkpoint_every=0")
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    assert not list(folder.glob("*.partial"))
+    assert run_small("checkpoint_every=0") == folder
