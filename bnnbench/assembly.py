@@ -30,7 +30,7 @@ def check(raw: Mapping[str, Any]) -> RunConfig:
     check_dataset(config.dataset, config.eval.ood)
     check_model(config.model)
     check_schedule(config.schedule)
-    methods.check_method(config.method)
+    methods.check_method(config.method, config.prior)
     return config
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
+from bnnbench.layers import conversion
+
 State = dict[str, Tensor]
 
 
@@ -67,6 +69,16 @@ class Chains:
                 return self.network(batch).unsqueeze(0)
             return functional_call(self.network, (self.parameters, buffers), (batch,)).unsqueeze(0)
         return self._vmapped[None if shared else 0](self.parameters, self.buffers if buffers is None else buffers, x)
+
+    def kl(self) -> Tensor:
+        """Return the KL of each network's weights from their prior [K], in nats; 0 without a layer that has one."""
+        if self.count == 1:
+            return conversion.kl(self.network).unsqueeze(0)
+        return torch.vmap(lambda state: conversion.kl(self.network, state), randomness="different")(self.parameters)
+
+    def state_of(self, chain: int) -> State:
+        """Return the parameters of one chain, without the chain axis."""
+        return {n: p.detach() if self.count == 1 else p.detach()[chain] for n, p in self.parameters.items()}
 
     def copy_buffers(self) -> State:
         """Return a copy of the buffers, to be passed to a call that must not disturb the training state."""

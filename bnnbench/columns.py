@@ -10,7 +10,7 @@ KEYS = (
     "eval_seconds",  # of evaluation and recording
     "chain",  # 0…K−1, or all
     "split",  # valid, test, or the name of an out-of-distribution set
-    "predictor",  # current: the last iterate; posterior: the mean over members
+    "predictor",  # current: the last iterate; posterior: the mean over members or draws
     "members",  # networks averaged
 )
 MEASURES = (
@@ -22,9 +22,9 @@ MEASURES = (
     "mutual_information",  # nats
     "auroc",  # of the entropy as a score for "out of distribution"
     "rmse",  # in the target's units
-    "train_loss",  # mean minibatch loss since the last evaluation, nats per datum, a Gaussian prior not included
-    "kl",  # nats, of methods with a variational posterior
+    "train_loss",  # mean loss as descended since the last evaluation: NLL + β KL/N, nats per datum, no Gaussian prior
+    "kl",  # of the variational posterior from the prior, summed over weights, nats
     "lr",  # step size of the last step
-    "sparsity",  # fraction of weights dropped
+    "sparsity",  # fraction of weights dropped, biases not counted
 )
 COLUMNS = KEYS + MEASURES

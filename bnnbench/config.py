@@ -73,6 +73,18 @@ class Point(_Strict):
     """The predictive of an optimiser: the last iterate, or the mean over the chains' last iterates."""
 
     name: Literal["point"] = "point"
+    draws: Count | None = None  # without effect; kept for a change of name alone to monte_carlo
+
+
+@dataclass(frozen=True)
+class MonteCarlo(_Strict):
+    """The predictive of stochastic layers: the mean over draws of their noise at the last iterate."""
+
+    name: Literal["monte_carlo"] = "monte_carlo"
+    draws: Count = 10  # S
+
+
+PREDICTIVES: dict[str, type] = {"samples": Samples, "point": Point, "monte_carlo": MonteCarlo}
 
 
 @dataclass(frozen=True)
@@ -95,17 +107,29 @@ class NoiseOn(_Strict):
 
 
 @dataclass(frozen=True)
+class KL(_Strict):
+    """β_t, the weight of the KL: 0 to epoch a, linear to epoch b, `scale` from there on."""
+
+    scale: NonNegative
+    zero_until: NonNegative  # a, epochs
+    full_from: NonNegative  # b, epochs
+
+
+@dataclass(frozen=True)
 class Method(_Strict):
-    """A method = normalisation + update rule + predictive."""
+    """A method = stochastic layers + normalisation + update rule + predictive."""
 
     name: str  # as typed: method=<name>
     label: str  # the legend's words
+    layers: dict[str, Any]  # name, which layers of the network (only, input), then the options of the layer
+    kl: KL
+    init_from: str | None  # folder of a run whose parameters training starts from
     norm: Literal["none", "batch", "layer"]
     bn_stats: Literal["running", "refit", "frozen", "batch"]
     bn_refit_size: Count  # training points for refit and frozen
     noise: NoiseOn
     update: dict[str, Any]  # name and lr, then the options of the update rule
-    predictive: Annotated[Samples | Point, pydantic.Discriminator("name")]
+    predictive: Annotated[Samples | Point | MonteCarlo, pydantic.Discriminator("name")]
     reference: str
 
 
@@ -171,7 +195,7 @@ def _describe(problems: list[Any], raw: Mapping[str, Any]) -> str:
     """Return one line for every finding, with the nearest valid names for an unknown key."""
     lines, missing, others = [], [], []
     for problem in problems:
-        place = [str(p) for p in problem["loc"] if p not in ("samples", "point")]  # pydantic's tags of the predictive
+        place = [str(p) for p in problem["loc"] if p not in PREDICTIVES]  # pydantic's tags of the predictive
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             fields = _fields_at(place[:-1], RunConfig, raw)
             lines.append(f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], fields)}")
@@ -197,7 +221,8 @@ def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[st
         "data": DataPlace,
         "method": Method,
         "method.noise": NoiseOn,
-        "method.predictive": Point if isinstance(node, Mapping) and node.get("name") == "point" else Samples,
+        "method.kl": KL,
+        "method.predictive": PREDICTIVES.get(node.get("name") if isinstance(node, Mapping) else "", Samples),
     }
     chosen = by_place.get(".".join(place), holder)
     return list(chosen.__dataclass_fields__)
@@ -211,7 +236,10 @@ def identity(raw: Mapping[str, Any]) -> str:
     method = raw["method"]
     # The plan of the members counts in the method's own copy; an optimiser has none, and only `frozen` reads it then.
     planless = {"members"} if method["bn_stats"] != "frozen" or method["predictive"]["name"] == "samples" else set()
-    left_out = {*_NOT_IDENTITY, *planless, *({"epochs"} if raw["iterations"] is not None else ())}
+    layerless = {"method.kl"} if method["layers"]["name"] == "deterministic" else set()
+    drawless = {"method.predictive.draws"} if method["predictive"]["name"] == "point" else set()
+    epochless = {"epochs"} if raw["iterations"] is not None else set()
+    left_out = {*_NOT_IDENTITY, *planless, *layerless, *drawless, *epochless}
 
     def pruned(node: Any, place: str = "") -> Any:
         if isinstance(node, Mapping):

@@ -13,9 +13,11 @@ from bnnbench.chains import Chains
 from bnnbench.config import RunConfig
 from bnnbench.data import Data, Split
 from bnnbench.errors import ConfigError
-from bnnbench.layers import statistics
+from bnnbench.layers import conversion, statistics
 from bnnbench.layers.normalisation import norm_modules
+from bnnbench.layers.parameters import covered_by_kl
 from bnnbench.likelihood import Likelihood
+from bnnbench.noise import layer_stream
 from bnnbench.predictive import ClassPredictive, GaussianPredictive, Predictive
 
 Row = dict[str, Any]
@@ -45,8 +47,10 @@ class Evaluator:
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         predictive = config.method.predictive
         self.samples = predictive.name == "samples"
+        self.draws = predictive.draws if predictive.name == "monte_carlo" else 0
         self.average = predictive.average if predictive.name == "samples" else "probability"
         self.posterior = {name: self._empty(split, self.average) for name, split in self.splits.items()}
+        self.has_kl = bool(covered_by_kl(chains.network))
         self.batch_norm = any(True for _ in norm_modules(chains.network))
         if self.batch_norm and config.batch_size == 1:
             raise ConfigError("batch_size=1: BatchNorm takes a variance over the batch. Take 2 or more.")
@@ -60,21 +64,47 @@ class Evaluator:
         statistics.freeze(self.chains, self.refit_x, self.config.batch_size)
 
     @torch.no_grad()
-    def __call__(self, *, member: bool, weight: float = 1.0, rows: bool = True) -> list[Row]:
+    def __call__(self, *, member: bool, weight: float = 1.0, rows: bool = True, iteration: int = 0) -> list[Row]:
         """Evaluate the networks as they are now.
 
         Args:
             member: whether they join the posterior mean.
             weight: of that member.
             rows: whether rows are wanted; otherwise only the posterior mean is updated.
+            iteration: of the run; the draws of stochastic layers depend on it.
         """
-        current = {}
-        for name, values in self._predict_all().items():
-            current[name] = self._empty(self.splits[name], "probability")
-            current[name].add(values)
-            if member:
-                self.posterior[name].add(values, weight)
-        return self._rows(current) if rows else []
+        with layer_stream(seeds.derive(self.config.seed, 0, "eval", iteration), self.refit_x.device):
+            current = {}
+            for name, values in self._predict_all().items():
+                current[name] = self._empty(self.splits[name], "probability")
+                current[name].add(values)
+                if member:
+                    self.posterior[name].add(values, weight)
+            if not rows:
+                return []
+            if self.draws:
+                self._draw()
+            measures = self._measures_of_the_weights()
+        done = self._rows(current)
+        for row in done:
+            if row["predictor"] == "current":
+                row |= {name: values[row["chain"]] for name, values in measures.items()}
+        return done
+
+    def _draw(self) -> None:
+        """Make the posterior mean anew, over draws of the layers' noise."""
+        self.posterior = {name: self._empty(split, self.average) for name, split in self.splits.items()}
+        with conversion.sampling(self.chains.network, True):
+            for _ in range(self.draws):
+                for name, values in self._predict_all().items():
+                    self.posterior[name].add(values)
+
+    def _measures_of_the_weights(self) -> dict[str, list[float]]:
+        """Return column → value of each chain, of what the weights alone decide."""
+        measures = {"kl": self.chains.kl().tolist()} if self.has_kl else {}
+        states = [self.chains.state_of(k) for k in range(self.chains.count)]
+        dropped = [conversion.fraction_dropped(self.chains.network, state) for state in states]
+        return measures if dropped[0] is None else {**measures, "sparsity": dropped}
 
     def _predict_all(self) -> dict[str, Tensor]:
         """Return split → predictive parameters of the current networks [K, N, …], under the BatchNorm policy."""
@@ -106,7 +136,7 @@ class Evaluator:
 
     def _rows(self, current: dict[str, Predictive]) -> list[Row]:
         rows = self._rows_of("current", current, members=1)
-        if self.samples and self.posterior[self.in_distribution].members:
+        if (self.samples or self.draws) and self.posterior[self.in_distribution].members:
             members = self.posterior[self.in_distribution].members
             rows += self._rows_of("posterior", self.posterior, members=members)
             if self.chains.count > 1:
@@ -157,8 +187,8 @@ class Evaluator:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the running posterior means."""
-        return {name: predictive.state_dict() for name, predictive in self.posterior.items()}
+        """Return the running posterior means; those over draws are made anew by every evaluation."""
+        return {n: predictive.state_dict() for n, predictive in self.posterior.items()} if self.samples else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue the running posterior means."""

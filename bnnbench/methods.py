@@ -1,4 +1,4 @@
-"""A method, put together from its yaml: the network with its normalisation, and the update rule on its parameters."""
+"""A method, put together from its yaml: the network with its layers and normalisation, and its update rule."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from bnnbench import plugins, seeds
 from bnnbench.chains import Chains
-from bnnbench.config import Method, RunConfig
+from bnnbench.config import Method, Prior, RunConfig
 from bnnbench.errors import ConfigError, did_you_mean
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.likelihood import Likelihood
@@ -22,6 +22,8 @@ from bnnbench.models import build_network
 from bnnbench.noise import Noise
 from bnnbench.options import check_options
 from bnnbench.potential import Potential
+from bnnbench.pretrained import load_pretrained, start_from
+from bnnbench.stochastic import check_layers, is_stochastic, make_stochastic
 
 # What the runner fills in, and what would make of a rule another one than its name says; no options of a method.
 SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
@@ -89,12 +91,18 @@ def effective_temperature(method: Method, num_data: int) -> float | None:
     return 1 / num_data if given == "1/N" else float(given)
 
 
-def check_method(method: Method) -> None:
-    """Check the update rule's name, options, types and ranges without any data.
+def check_method(method: Method, prior: Prior) -> None:
+    """Check names, options, types and ranges of update rule and layers without any data.
 
     Raises:
         ConfigError: one line saying what is wrong.
     """
+    check_layers(method.layers, prior)
+    if method.predictive.name == "monte_carlo" and not is_stochastic(method.layers):
+        raise ConfigError(
+            "method.predictive.name=monte_carlo: deterministic layers have nothing to draw. "
+            "Take method.predictive.name=point, or stochastic layers: method.layers.name=dropout, say."
+        )
     options = dict(method.update)
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -115,11 +123,21 @@ def check_method(method: Method) -> None:
 
 
 def build_chains(config: RunConfig, likelihood: Likelihood, in_shape: tuple[int, ...], device: torch.device) -> Chains:
-    """Return the K initialised networks, with the method's normalisation and the likelihood's own parameters."""
+    """Return the K initialised networks, with the method's layers and the likelihood's own parameters.
+
+    Raises:
+        ConfigError: layers or normalisation that do not fit the network; `init_from` of another network.
+    """
+    method = config.method
+    starts = iter(load_pretrained(method.init_from, config.chains) if method.init_from else ())
 
     def build() -> nn.Module:
-        network = build_network(config.model, in_shape, likelihood.outputs)
-        return likelihood.wrap(add_normalisation(network, config.method.norm))
+        network = add_normalisation(build_network(config.model, in_shape, likelihood.outputs), method.norm)
+        whole = likelihood.wrap(network)
+        if method.init_from:  # before the layers are replaced: α may begin at a function of the weights
+            start_from(whole, next(starts), method.init_from)
+        stochastic = make_stochastic(network, method.layers, config.prior)
+        return whole if stochastic is network else likelihood.wrap(stochastic)  # else the network was a single layer
 
     return Chains(build, [seeds.derive(config.seed, k, "init") for k in range(config.chains)], device)
 
@@ -133,7 +151,7 @@ def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optim
     method = config.method
     rule = update_rule(str(method.update["name"]))
     temperature = effective_temperature(method, potential.num_data)
-    reaches = {"weight": True, "bias": method.noise.biases, "norm": method.noise.norm}
+    reaches = {"weight": True, "bias": method.noise.biases, "norm": method.noise.norm, "variational": False}
     groups = potential.groups(reaches, temperature)
     takes_decay = "weight_decay" in inspect.signature(rule).parameters
     decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]

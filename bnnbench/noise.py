@@ -1,8 +1,9 @@
-"""The one source of the Gaussian noise ξ ~ N(0, I) that samplers inject."""
+"""Random streams of a run: the noise ξ ~ N(0, I) that samplers inject, and that of the stochastic layers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -49,3 +50,28 @@ class Noise:
         """Continue the streams where `state_dict` was taken."""
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
+
+
+@contextmanager
+def layer_stream(seed: int, device: torch.device) -> Iterator[None]:
+    """Let stochastic layers draw from a stream of `seed` for the time of a ``with`` block.
+
+    They draw from torch's global generator, the only one that works under vmap; it is as it was afterwards. Under vmap
+    one call draws for all chains: this noise, unlike the samplers', does depend on how many chains run together.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def stream_state(device: torch.device) -> Tensor:
+    """Return where the layers' stream is."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def set_stream_state(state: Tensor, device: torch.device) -> None:
+    """Continue the layers' stream where `stream_state` was taken."""
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)

@@ -13,14 +13,15 @@ from rich.console import Console
 from torch import Tensor
 from torch.optim import Optimizer
 
-from bnnbench import environment
+from bnnbench import environment, seeds
 from bnnbench.assembly import Parts, assemble, check
 from bnnbench.clock import Clock
 from bnnbench.config import RunConfig
 from bnnbench.errors import BnnbenchError
 from bnnbench.evaluation import Row
 from bnnbench.layers import statistics
-from bnnbench.potential import Potential
+from bnnbench.noise import layer_stream
+from bnnbench.potential import Potential, kl_weight
 from bnnbench.progress import Reporter, closing_table, make_console
 from bnnbench.records import RunFolder, is_finished, now, run_path
 from bnnbench.schedules import convergence_warning
@@ -44,7 +45,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     parts = assemble(config)
     folder = RunFolder(raw)
     try:
-        rows = _train(config, parts, folder, console)
+        with layer_stream(seeds.derive(config.seed, 0, "layers"), parts.device):
+            rows = _train(config, parts, folder, console)
     except KeyboardInterrupt:
         folder.note(status="interrupted", end=now())
         raise
@@ -89,7 +91,8 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     try:
         while iteration < parts.iterations:
             lr = lr_start * schedule(iteration)
-            loss = step(parts.update, parts.potential, *parts.batches(iteration), lr)
+            beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
+            loss = step(parts.update, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
             if watch.add(loss, lr):
                 watch.look(iteration)
@@ -103,7 +106,9 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
                 continue
             watch.look(iteration)
             clock.lap("train")
-            evaluated = evaluator(member=member, weight=lr if plan.weight == "lr" else 1.0, rows=due)
+            evaluated = evaluator(
+                member=member, weight=lr if plan.weight == "lr" else 1.0, rows=due, iteration=iteration
+            )
             clock.lap("eval")
             if due:
                 rows = _complete(evaluated, iteration, lr, watch.mean(), parts, clock)
@@ -121,20 +126,27 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     return rows
 
 
-def step(update: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float) -> Tensor:
-    """Make one step of every chain on minibatches x [K, B, …], y [K, B]; return the losses [K] before it."""
+def step(update: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:
+    """Make one step of every chain on minibatches x [K, B, …], y [K, B]; return the losses [K] before it.
+
+    Args:
+        update: its step size is set here.
+        potential: gives the loss.
+        lr: η of this step.
+        beta: β_t of this step, the weight of the KL.
+    """
     for group in update.param_groups:
         group["lr"] = lr
     if getattr(update, "needs_closure", False):  # it takes second derivatives of the loss itself
         kept: list[Tensor] = []
 
         def closure() -> Tensor:
-            kept.append(potential(x, y))
+            kept.append(potential(x, y, beta))
             return kept[-1].sum()
 
         update.step(closure)
         return kept[0].detach()
-    loss = potential(x, y)
+    loss = potential(x, y, beta)
     update.zero_grad(set_to_none=True)
     # The chains share no parameter, so the gradient of the sum is each chain's own.
     loss.sum().backward()
@@ -175,6 +187,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         dataset=config.dataset["name"],
         model=config.model["name"],
         method=config.method.name,
+        layers=config.method.layers["name"],
         label=config.method.label,
         num_data=num_data,
         parameters=parts.chains.size,

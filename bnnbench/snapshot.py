@@ -11,6 +11,7 @@ from bnnbench.assembly import Parts
 from bnnbench.clock import Clock
 from bnnbench.errors import ConfigError
 from bnnbench.evaluation import Row
+from bnnbench.noise import set_stream_state, stream_state
 
 
 def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[str, Any]:
@@ -21,8 +22,10 @@ def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dic
         "rows": rows,
         "seconds": clock.seconds,
         "chains": parts.chains.state_dict(),
+        "chain_count": parts.chains.count,
         "update": parts.update.state_dict(),
         "noise": parts.noise.state_dict(),
+        "layer_stream": stream_state(parts.device),
         "evaluator": parts.evaluator.state_dict(),
     }
 
@@ -44,6 +47,7 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
         raise ConfigError(f"checkpoint.pt: {error}, made by another version. Begin anew with --force.") from None
     parts.update.load_state_dict(checkpoint["update"])
     parts.noise.load_state_dict(checkpoint["noise"])
+    set_stream_state(checkpoint["layer_stream"], parts.device)
     parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))
     seconds = checkpoint["seconds"]
     return checkpoint["iteration"], checkpoint["rows"], Clock(parts.device, seconds["train"], seconds["eval"])

@@ -151,6 +151,27 @@ class Sparsity:
 
 
 @torch.no_grad()
+def fraction_dropped(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> float | None:
+    """Return the fraction of all dense and convolutional weights that are dropped; None if no layer drops any.
+
+    Args:
+        network: its layers that drop weights say which are left by ``kept()``.
+        state: parameters to use in place of the network's own.
+    """
+
+    def read(network: nn.Module) -> float | None:
+        weights, dropped, drops = 0, 0, False
+        for module in network.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | Affine):
+                weights += module.weight.numel()
+            if hasattr(module, "kept"):
+                drops, dropped = True, dropped + int((~module.kept()).sum())
+        return dropped / weights if drops else None
+
+    return _with_state(network, state, read)
+
+
+@torch.no_grad()
 def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> tuple[Sparsity, dict[str, Sparsity]]:
     """Return the sparsity of the whole network, and layer name → that of the layer.
 

@@ -75,6 +75,11 @@ class MeanField(Affine):
         self.register_parameter("bias_rho", nn.Parameter(torch.full_like(self.bias, rho)) if has_bias else None)
 
     @property
+    def kl_covers(self) -> tuple[str, ...]:
+        """Names of the parameters whose prior is in the KL: not a bias that is no random variable."""
+        return ("weight", "rho") if self.bias_rho is None else ("weight", "rho", "bias", "bias_rho")
+
+    @property
     def std(self) -> Tensor:
         """σ of the weights."""
         return F.softplus(self.rho)

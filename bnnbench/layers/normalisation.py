@@ -1,4 +1,4 @@
-"""Batch or layer normalisation put into a plain network, and the kinds of a network's parameters.
+"""Batch or layer normalisation put into a plain network.
 
 BatchNorm   y_c = γ_c (x_c − mean_c) / √(var_c + 1e-5) + β_c, mean and variance over the batch (and the positions);
             Ioffe & Szegedy 2015, algorithm 1.
@@ -76,18 +76,3 @@ def _normalised(layer: nn.Linear | nn.Conv2d, kind: str) -> nn.Sequential:
 def norm_modules(network: nn.Module) -> Iterator[nn.Module]:
     """Yield the BatchNorm modules of `network`: those whose running statistics evaluation has to think about."""
     return (m for m in network.modules() if isinstance(m, _BatchNorm))
-
-
-def parameter_kinds(network: nn.Module) -> dict[str, str]:
-    """Return parameter name → ``norm`` (γ and β of a normalisation), ``bias`` or ``weight`` (everything else).
-
-    The names and their order are those of ``network.named_parameters()``.
-    """
-    kinds = {}
-    for name, _ in network.named_parameters():
-        owner, _, leaf = name.rpartition(".")
-        if isinstance(network.get_submodule(owner), NORMS):
-            kinds[name] = "norm"
-        else:
-            kinds[name] = "bias" if leaf == "bias" else "weight"
-    return kinds

@@ -45,6 +45,8 @@ class SparseVD(Affine):
         ValueError: an argument out of range; `layer` of another kind.
     """
 
+    kl_covers = ("weight", "log_sigma2", "log_alpha")
+
     def __init__(
         self,
         layer: nn.Linear | nn.Conv2d,

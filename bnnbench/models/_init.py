@@ -35,12 +35,26 @@ def _he(layer: Layer) -> None:
     _zero_bias(layer)
 
 
+def _sparse_vd(layer: Layer) -> None:
+    if isinstance(layer, nn.Linear):
+        nn.init.normal_(layer.weight, std=0.01)
+        _zero_bias(layer)
+    else:
+        _glorot(layer)
+
+
 def _zero_bias(layer: Layer) -> None:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
 
-SCHEMES: dict[str, Callable[[Layer], None] | None] = {"torch": None, "psgld": _psgld, "glorot": _glorot, "he": _he}
+SCHEMES: dict[str, Callable[[Layer], None] | None] = {
+    "torch": None,
+    "psgld": _psgld,
+    "glorot": _glorot,
+    "he": _he,
+    "sparse_vd": _sparse_vd,
+}
 
 
 def check_scheme(scheme: str) -> None:
@@ -59,6 +73,7 @@ def initialise(network: nn.Module, scheme: str) -> None:
             r = √(6 / ((in + out channels)·height·width)); the released code of Li et al. 2016.
         glorot: weights U(−r, r), r = √(6 / (fan_in + fan_out)), biases 0; Glorot & Bengio 2010, eq. 16.
         he: weights N(0, 2 / fan_in), biases 0; He et al. 2015, eq. 10.
+        sparse_vd: weights N(0, 0.01²), of a convolution as glorot, biases 0; the released code of Molchanov et al. 2017.
 
     The numbers come from torch's global generator.
 

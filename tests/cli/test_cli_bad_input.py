@@ -12,7 +12,7 @@ NO_CHOICE = [
     ("method=psgdl", "method=psgdl: no such choice. Did you mean 'psgld'"),
     ("model=mpl", "model=mpl: no such choice. Did you mean 'mlp'"),
     ("schedule=cosin", "schedule=cosin: no such choice. Did you mean 'cosine'"),
-    ("experiment=typo", "experiment=typo: no such choice. Allowed: psgld_mnist"),
+    ("experiment=typo", "experiment=typo: no such choice. Allowed: bbb_mnist"),
     ("dataset=boston", "dataset=uci dataset.name=boston"),
     ("lr=0.1", r"lr: no such key. Did you mean method\.update\.lr\?"),
     ("widths=[3]", r"widths: no such key. Did you mean model\.widths\?"),
@@ -26,7 +26,7 @@ NO_KEY = [  # keys added with a plus: test_cli_bad_values.py has more
     ("method.update.eps=1", r"\+method.update.eps="),
     ("method.update.weight_decay=1", "the prior sets it.* prior.variance="),
     ("+foo=1", "foo: no such key"),
-    ("method=sgd +method.predictive.burn_in=3", "method.predictive.burn_in: no such key. Allowed: name"),
+    ("method=sgd +method.predictive.burn_in=3", "method.predictive.burn_in: no such key. Allowed: draws, name"),
     ("~seed", "seed: missing"),
     ("~method.update.lr", "method.update.lr"),
 ]

@@ -16,7 +16,7 @@ from bnnbench.layers.gaussian_dropout import GaussianDropout
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparse_vd import SparseVD
-from bnnbench.layers.variational_dropout import VariationalDropout
+from bnnbench.layers.vd import VariationalDropout
 from bnnbench.models import build_network
 
 MLP = {"name": "mlp", "widths": [6, 5]}

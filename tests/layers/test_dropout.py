@@ -6,7 +6,7 @@ from torch import nn
 
 from bnnbench.layers.dropout import Dropout
 from bnnbench.layers.gaussian_dropout import GaussianDropout
-from bnnbench.layers.variational_dropout import VariationalDropout
+from bnnbench.layers.vd import VariationalDropout
 
 P = 0.8
 ALPHA = (1 - P) / P

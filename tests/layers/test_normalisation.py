@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bnnbench.errors import ConfigError
-from bnnbench.layers.normalisation import add_normalisation, norm_modules, parameter_kinds
+from bnnbench.layers.normalisation import add_normalisation, norm_modules
 from bnnbench.models import build_network
 
 MLP = {"name": "mlp", "widths": [6, 5]}
@@ -110,25 +110,6 @@ def test_refusals(kind):
 def test_unknown_kind():
     with pytest.raises(ConfigError, match="'batch'"):
         add_normalisation(build_network(MLP, (4,), 3), "bacth")
-
-
-def test_parameter_kinds():
-    network = add_normalisation(build_network({"name": "mlp", "widths": [6]}, (4,), 3), "layer")
-    network.register_parameter("rho", nn.Parameter(torch.zeros(1)))
-    assert parameter_kinds(network) == {
-        "rho": "weight",
-        "fc1.layer.weight": "weight",
-        "fc1.layer.bias": "bias",
-        "fc1.norm.weight": "norm",
-        "fc1.norm.bias": "norm",
-        "out.weight": "weight",
-        "out.bias": "bias",
-    }
-    assert list(parameter_kinds(network)) == [name for name, _ in network.named_parameters()]
-
-
-def test_parameter_kinds_lists_a_shared_parameter_once():
-    assert list(parameter_kinds(Twice())) == ["shared.weight", "shared.bias", "head.weight", "head.bias"]
 
 
 def test_norm_modules_are_those_with_running_statistics():

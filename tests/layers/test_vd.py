@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bnnbench.layers import kl
-from bnnbench.layers.variational_dropout import VariationalDropout
+from bnnbench.layers.vd import VariationalDropout
 
 PER = ["layer", "unit", "weight"]
 

@@ -43,6 +43,8 @@ class VariationalDropout(Affine):
         ValueError: an argument out of range; an α per weight with noise on the inputs; cubic KL with α above 1.
     """
 
+    kl_covers = ("weight", "log_alpha")
+
     def __init__(
         self,
         layer: nn.Linear | nn.Conv2d,

@@ -1,0 +1,67 @@
+"""Training that starts from the parameters of another run: `method.init_from`."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnnbench.errors import ConfigError
+
+State = dict[str, Tensor]
+
+
+def load_pretrained(folder: str, chains: int) -> list[State]:
+    """Return parameters and buffers, by name, for each of the K chains, from the last checkpoint of a run.
+
+    A run of one chain starts all K; a run of K chains starts each with its own.
+
+    Raises:
+        ConfigError: no checkpoint there, or one of another number of chains.
+    """
+    saved = _read(folder)
+    count = saved["count"]
+    tensors = {**saved["parameters"], **saved["buffers"]}
+    if count == 1:
+        return [tensors] * chains
+    if count != chains:
+        raise ConfigError(
+            f"method.init_from={folder}: it has {count} chains, this run has {chains}. Take chains={count}, "
+            "or a run of one chain, which starts all of them."
+        )
+    return [{name: value[k] for name, value in tensors.items()} for k in range(chains)]
+
+
+def _read(folder: str) -> dict[str, Any]:
+    path = Path(folder).expanduser() / "checkpoint.pt"
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        return {**checkpoint["chains"], "count": checkpoint["chain_count"]}
+    except OSError:
+        raise ConfigError(
+            f"method.init_from={folder}: no checkpoint.pt there. Give the folder of a run, as `bnnbench ls runs` shows."
+        ) from None
+    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+        raise ConfigError(f"method.init_from={folder}: its checkpoint.pt cannot be read. Run it once more.") from None
+
+
+@torch.no_grad()
+def start_from(network: nn.Module, state: State, folder: str) -> None:
+    """Copy `state` into `network`, whose layers are still plain.
+
+    Raises:
+        ConfigError: names or shapes differ; the first difference is named.
+    """
+    mine = dict(network.state_dict(keep_vars=True))
+    for name in (*mine, *state):
+        here, there = (list(s[name].shape) if name in s else "missing" for s in (mine, state))
+        if here != there:
+            raise ConfigError(
+                f"method.init_from={folder}: a run of another network: {name} is {there} there, {here} here. "
+                "Take a run of the same model, dataset and norm, with deterministic layers."
+            )
+    for name, value in state.items():
+        mine[name].copy_(value)
