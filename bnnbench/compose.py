@@ -13,7 +13,8 @@ from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
 from bnnbench.plugins import names
 
 GROUPS = ("dataset", "experiment", "method", "model", "schedule")
-PLUGINS = ("dataset", "method.update", "model", "schedule")  # their options are more than what their yaml says
+# Their options are more than what their yaml says.
+PLUGINS = ("dataset", "method.layers", "method.update", "model", "schedule")
 
 _HELP = """bnnbench run [FLAGS] [OVERRIDES]: one run, or with -m one for each combination of the values given
 

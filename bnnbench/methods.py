@@ -103,6 +103,11 @@ def check_method(method: Method, prior: Prior) -> None:
             "method.predictive.name=monte_carlo: deterministic layers have nothing to draw. "
             "Take method.predictive.name=point, or stochastic layers: method.layers.name=dropout, say."
         )
+    if method.kl.full_from < method.kl.zero_until:
+        raise ConfigError(
+            f"method.kl.full_from={method.kl.full_from:g} comes before method.kl.zero_until={method.kl.zero_until:g}: "
+            "the KL is 0 up to the one epoch and full from the other on."
+        )
     options = dict(method.update)
     name = options.pop("name", None)
     if not isinstance(name, str):

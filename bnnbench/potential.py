@@ -100,4 +100,6 @@ def kl_weight(kl: KL, epoch: float) -> float:
     """
     if epoch >= kl.full_from:
         return kl.scale
-    return kl.scale * max(0.0, (epoch - kl.zero_until) / (kl.full_from - kl.zero_until))
+    if epoch <= kl.zero_until:
+        return 0.0
+    return kl.scale * (epoch - kl.zero_until) / (kl.full_from - kl.zero_until)

@@ -43,6 +43,8 @@ class Crash(Exception):
         ["method=adam"],
         ["method=batchnorm_sgld", "method.bn_stats=frozen"],
         ["method=batchnorm_sgld", "method.bn_stats=running", "chains=2"],
+        ["method=sparse_vd"],
+        ["method=bbb", "chains=2"],
     ],
     ids=" ".join,
 )

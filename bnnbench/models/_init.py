@@ -73,7 +73,7 @@ def initialise(network: nn.Module, scheme: str) -> None:
             r = √(6 / ((in + out channels)·height·width)); the released code of Li et al. 2016.
         glorot: weights U(−r, r), r = √(6 / (fan_in + fan_out)), biases 0; Glorot & Bengio 2010, eq. 16.
         he: weights N(0, 2 / fan_in), biases 0; He et al. 2015, eq. 10.
-        sparse_vd: weights N(0, 0.01²), of a convolution as glorot, biases 0; the released code of Molchanov et al. 2017.
+        sparse_vd: weights N(0, 0.01²), of a convolution as glorot, biases 0; the released code of Molchanov et al.
 
     The numbers come from torch's global generator.
 

@@ -24,6 +24,7 @@ NO_KEY = [  # keys added with a plus: test_cli_bad_values.py has more
     ("method.upd.lr=1", "method.upd: no such key. Did you mean 'update'"),
     ("method.update.alpa=0.9", "method.update.alpa: no such key. Did you mean 'alpha'"),
     ("method.update.eps=1", r"\+method.update.eps="),
+    ("method.layers.p=0.5", r"method.layers.p: no such key.*\n.*\+method.layers.p="),
     ("method.update.weight_decay=1", "the prior sets it.* prior.variance="),
     ("+foo=1", "foo: no such key"),
     ("method=sgd +method.predictive.burn_in=3", "method.predictive.burn_in: no such key. Allowed: draws, name"),

@@ -47,6 +47,33 @@ OUT_OF_RANGE = [
     ("model.widths=[]", r"model.widths=\[\]: list should have at least 1 item"),
     ("dataset.divide=0", "dataset.divide=0: input should be greater than 0"),
 ]
+LAYERS = [
+    ("method.layers.name=sparce_vd", "method.layers.name=sparce_vd: no such layer. Did you mean 'sparse_vd'"),
+    ("method.layers.name=kl", "method.layers.name=kl: no such layer. .*dropout"),
+    ("method.layers.name=nopkg.layer", "nopkg.layer: not found .* PYTHONPATH"),
+    ("method.layers={name: dropout, p: 0}", r"method.layers: p .* must be in \(0, 1\], got 0"),
+    (
+        "method.layers={name: dropout, p: 0.5, input: {p: 1.5}}",
+        r"method.layers.input: p .* must be in \(0, 1\], got 1.5",
+    ),
+    ("method.layers={name: dropout, threshold: 3}", "method.layers.threshold: no such option"),
+    ("method.layers={name: dropout, p: half}", "method.layers.p=half: input should be a valid number"),
+    ("method.layers={name: dropout, sample: true}", "method.layers.sample: no such option"),
+    ("method.layers={name: vd, max_alpha: 2}", "kl=cubic holds for α ≤ 1 only, got max_alpha=2"),
+    ("method.layers={name: vd, alpha: 1.5}", r"alpha must be in \(0, 1\] with kl=cubic, got 1.5"),
+    ("method.layers={name: vd, alpha: 0}", "alpha must be finite and > 0, got 0"),
+    ("method.layers={name: sparse_vd, threshold: 9}", r"threshold .* must be in \[-8, 8\], .* got 9"),
+    ("method.layers={name: vd, kl: cubi}", "method.layers.kl=cubi: input should be 'cubic', .* Did you mean 'cubic'"),
+    ("method.layers={name: mean_field, mixture: [1, 1, 1]}", r"mixture must be \(π, σ1, σ2\)"),
+    ("method.layers={name: deterministic, p: 0.5}", "deterministic takes no options, got p"),
+    ("method.layers={name: vd, only: 3}", "method.layers.only=3: give a pattern or a list"),
+    ("method.layers={name: vd, input: 3}", "method.layers.input=3: give options of the first layer"),
+    ("method.layers={name: null}", "method.layers.name=None: give the name of a layer: deterministic, dropout"),
+    ("method.predictive={name: monte_carlo, draws: 5}", "deterministic layers have nothing to draw"),
+    ("method.predictive={name: monte_carlo, draws: 0}", "method.predictive.draws=0: input should be greater"),
+    ("method.kl.scale=-1", "method.kl.scale=-1: input should be greater than or equal to 0"),
+    ("method.kl.zero_until=5", "method.kl.full_from=0 comes before method.kl.zero_until=5"),
+]
 NO_KEY = [
     ("+method.update.weight_decay=1", "the prior sets it.* prior.variance="),
     ("+prior.vriance=1", "prior.vriance: no such key. Did you mean 'variance'"),
@@ -99,11 +126,12 @@ def composed() -> DictConfig:
 def changed(composed: DictConfig, override: str) -> dict[str, Any]:
     parsed = OverridesParser.create().parse_override(override)  # nan and 5e-4 as the command line reads them
     config = composed.copy()
-    OmegaConf.update(config, parsed.key_or_group, parsed.value(), force_add=parsed.is_add())
+    whole = parsed.key_or_group in ("method.layers", "method.predictive")  # given anew: nothing of the old remains
+    OmegaConf.update(config, parsed.key_or_group, parsed.value(), force_add=parsed.is_add() or whole, merge=not whole)
     return OmegaConf.to_container(config, resolve=True)
 
 
-@pytest.mark.parametrize(("override", "message"), [*OUT_OF_RANGE, *NO_KEY, *WRONG_TYPE, *WRONG_WORD])
+@pytest.mark.parametrize(("override", "message"), [*OUT_OF_RANGE, *LAYERS, *NO_KEY, *WRONG_TYPE, *WRONG_WORD])
 def test_a_wrong_value_is_named_with_what_is_allowed(override, message, composed, monkeypatch):
     def load(root, part):
         raise AssertionError("data were read before the configuration was known to be good")

@@ -61,7 +61,7 @@ def test_he():
         assert not layer.bias.any()
 
 
-@pytest.mark.parametrize("scheme", ["psgld", "glorot", "he"])
+@pytest.mark.parametrize("scheme", ["psgld", "glorot", "he", "sparse_vd"])
 def test_the_global_seed_decides(scheme):
     def draw(seed):
         network = layers()
@@ -71,6 +71,20 @@ def test_the_global_seed_decides(scheme):
 
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))
+
+
+def test_sparse_vd():
+    network = nn.Sequential(nn.Linear(200, 100), nn.Conv2d(3, 4, 5))
+    torch.manual_seed(0)
+    initialise(network, "sparse_vd")
+    dense, filters = network[0].weight, network[1].weight
+    count, deviation = dense.numel(), 0.01
+    assert abs(dense.std() - deviation) < 5 * deviation / (2 * count) ** 0.5  # the standard error of a deviation
+    assert dense.abs().max() > 3 * deviation  # a normal law, not a uniform one of this variance
+    assert filters.abs().max() <= (6 / ((3 + 4) * 25)) ** 0.5  # Glorot's
+    assert filters.abs().max() > 0.9 * (6 / ((3 + 4) * 25)) ** 0.5
+    assert not network[0].bias.any()
+    assert not network[1].bias.any()
 
 
 def test_other_modules_are_left():

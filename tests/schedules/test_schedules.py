@@ -64,6 +64,13 @@ def test_halving():
     assert schedule(name="halving", every=1, by=0.1, steps_per_epoch=1)(3) == pytest.approx(1e-3)
 
 
+def test_linear():
+    factor = schedule(name="linear", flat=0.5, final=0.0)
+    assert [factor(t) for t in (0, 50, 75, 100)] == pytest.approx([1.0, 1.0, 0.5, 0.0], abs=1e-15)
+    factor = schedule(name="linear", flat=0.0, final=0.2)
+    assert [factor(t) for t in (0, 25, 100)] == pytest.approx([1.0, 0.8, 0.2])
+
+
 def test_cosine():
     factor = schedule(name="cosine")
     assert [factor(t) for t in (25, 50, 100)] == pytest.approx([0.5 + math.sqrt(0.125), 0.5, 0.0], abs=1e-15)

@@ -1,0 +1,292 @@
+"""Stochastic layers within a run: conversion by configuration, the KL in the loss, draws, starts from another run."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bnnbench.assembly import Parts, assemble, check
+from bnnbench.config import KL, Prior, identity, parse
+from bnnbench.errors import ConfigError
+from bnnbench.layers.conversion import kl, sampling
+from bnnbench.layers.dropout import Dropout
+from bnnbench.layers.mean_field import MeanField
+from bnnbench.layers.sparse_vd import SparseVD
+from bnnbench.models import build_network
+from bnnbench.potential import kl_weight
+from bnnbench.run import step
+from bnnbench.stochastic import layer_names, make_stochastic
+
+Run = Callable[..., Path]
+Compose = Callable[..., dict[str, Any]]
+PRIOR = Prior(name="gaussian", variance=4.0, biases=True, norm=True)
+MLP = {"name": "mlp", "widths": [6, 5]}
+
+
+def rows_of(folder: Path, **wanted: str) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as stream:
+        return [row for row in csv.DictReader(stream) if all(row[k] == v for k, v in wanted.items())]
+
+
+def parts_of(compose: Compose, *overrides: str) -> Parts:
+    return assemble(check(compose("model.widths=[12]", "threads=1", *overrides)))
+
+
+# ---- which layers, with which options
+
+
+def test_the_files_that_define_a_layer_are_found_by_themselves() -> None:
+    assert layer_names() == ["deterministic", "dropout", "gaussian_dropout", "mean_field", "sparse_vd", "vd"]
+
+
+def test_the_first_layer_can_have_options_of_its_own_and_patterns_choose() -> None:
+    network = make_stochastic(
+        build_network(MLP, (4,), 3), {"name": "dropout", "p": 0.5, "input": {"p": 0.8}, "only": "!out"}, PRIOR
+    )
+    assert (network.fc1.p, network.fc2.p) == (0.8, 0.5)
+    assert type(network.out) is torch.nn.Linear
+    same = make_stochastic(build_network(MLP, (4,), 3), {"name": "deterministic", "only": None, "input": {}}, PRIOR)
+    assert not any(isinstance(m, Dropout) for m in same.modules())
+
+
+def test_a_layer_with_a_gaussian_prior_of_its_own_takes_the_variance_of_the_run() -> None:
+    layers = {"name": "mean_field"}
+    assert make_stochastic(build_network(MLP, (4,), 3), layers, PRIOR).fc1.prior_std == 2.0
+    given = make_stochastic(build_network(MLP, (4,), 3), {**layers, "prior_std": 0.1}, PRIOR)
+    assert given.fc1.prior_std == 0.1
+    flat = Prior(name="flat", variance=1.0, biases=True, norm=True)
+    with pytest.raises(ConfigError, match=r"prior\.name=flat.*\+method\.layers\.prior_std"):
+        make_stochastic(build_network(MLP, (4,), 3), layers, flat)
+    make_stochastic(build_network(MLP, (4,), 3), {**layers, "prior": "mixture"}, flat)  # it has another prior
+
+
+def test_a_pattern_that_matches_no_layer_is_refused_with_the_names(compose: Compose) -> None:
+    with pytest.raises(ConfigError, match=r"only=conv\* matches none of them.*fc1, out"):
+        parts_of(compose, "method=dropout", "method.layers.only=conv*")
+
+
+def test_a_layer_of_the_users_own(compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_layers.py").write_text(
+        "from torch import nn\n"
+        "from bnnbench.layers.dropout import Dropout\n"
+        "class Half(Dropout):\n"
+        "    def __init__(self, layer, strength: float = 1.0):\n"
+        "        super().__init__(layer, p=0.5)\n"
+        "        self.strength = strength\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    parts = parts_of(compose, "method=sgld", "method.layers.name=my_layers.Half", "+method.layers.strength=2.5")
+    assert parts.chains.network.fc1.strength == 2.5
+    with pytest.raises(ConfigError, match=r"method\.layers\.strenth: no such option. Did you mean 'strength'"):
+        check(compose("method=sgld", "method.layers.name=my_layers.Half", "+method.layers.strenth=2.5"))
+
+
+# ---- the objective
+
+
+def test_the_kl_is_a_sum_over_the_weights_divided_once_by_the_number_of_data(compose: Compose) -> None:
+    parts = parts_of(compose, "method=sparse_vd")
+    x, y = parts.batches(0)
+    with sampling(parts.chains.network, False):
+        nll, half, whole = (parts.potential(x, y, beta).item() for beta in (0.0, 0.5, 1.0))
+    total = kl(parts.chains.network).item()
+    assert total > 1000  # nats: over eight hundred weights at log σ² = −10
+    # The loss, of size KL/N, is in single precision.
+    tolerance = 4 * torch.finfo(torch.float32).eps * whole
+    assert whole - nll == pytest.approx(total / len(parts.data.train), abs=tolerance)
+    assert half - nll == pytest.approx(total / len(parts.data.train) / 2, abs=tolerance)
+
+
+def test_the_gradient_does_not_depend_on_the_batch_size_in_expectation(compose: Compose) -> None:
+    """The mean over the minibatches of an epoch is the same for every batch size, and so is the KL's part in each."""
+    gradients = {}
+    for size in (1437 // 3, 1437):
+        parts = parts_of(compose, "method=vd", f"batch_size={size}", "dataset.valid=1", "shuffle=false")
+        assert len(parts.data.train) == 1437
+        steps = parts.batches.steps_per_epoch
+        with sampling(parts.chains.network, False):
+            for iteration in range(steps):
+                (parts.potential(*parts.batches(iteration)).sum() / steps).backward()
+        gradients[size] = {name: p.grad for name, p in parts.chains.parameters.items()}
+    for name, whole in gradients[1437].items():
+        torch.testing.assert_close(gradients[479][name], whole, rtol=1e-3, atol=1e-6)
+    alpha = gradients[1437]["fc1.log_alpha"]  # without draws only the KL has a gradient here
+    assert alpha.abs().min() > 0
+
+
+def test_each_chain_has_the_gradient_of_its_own_kl(compose: Compose) -> None:
+    parts = parts_of(compose, "method=sparse_vd", "chains=3")
+    values = parts.chains.kl()
+    alone = [kl(parts.chains.network, parts.chains.state_of(k)) for k in range(3)]
+    torch.testing.assert_close(values, torch.stack(alone))
+    assert values.unique().numel() == 3  # initialised apart
+    values[1].backward()
+    for name, p in parts.chains.parameters.items():
+        if not name.endswith("bias"):
+            assert p.grad[1].abs().sum() > 0, name
+            assert p.grad[0].abs().sum() == p.grad[2].abs().sum() == 0
+
+
+def test_weights_under_a_kl_leave_the_prior_and_its_parameters_get_no_noise(compose: Compose) -> None:
+    parts = parts_of(compose, "method=psgld", "method.layers.name=sparse_vd")
+    names = {id(p): n for n, p in parts.chains.parameters.items()}
+    groups = {
+        names[id(p)]: (group["weight_decay"] > 0, group["temperature"])
+        for group in parts.update.param_groups
+        for p in group["params"]
+    }
+    for layer in ("fc1", "out"):
+        assert groups[f"{layer}.weight"] == (False, 1.0)
+        assert groups[f"{layer}.log_sigma2"] == (False, 0.0)
+        assert groups[f"{layer}.bias"] == (True, 1.0)  # no random variable: the run's prior
+    plain = parts_of(compose, "method=dropout")  # no KL: the weights keep the prior
+    assert all(group["weight_decay"] > 0 for group in plain.update.param_groups)
+
+
+def test_the_warm_up_is_zero_then_linear_then_constant() -> None:
+    plan = KL(scale=2.0, zero_until=5, full_from=20)
+    assert [kl_weight(plan, e) for e in (0, 5, 12.5, 20, 100)] == [0, 0, 1.0, 2.0, 2.0]
+    assert kl_weight(KL(scale=1.0, zero_until=0, full_from=0), 0) == 1.0
+    assert kl_weight(KL(scale=1.0, zero_until=3, full_from=3), 2.99) == 0.0
+
+
+def test_the_warm_up_holds_back_the_kl_of_a_run(run_small: Run) -> None:
+    """While β is 0 nothing pushes log σ² up; once it is 1 the KL falls."""
+    held = run_small("method=sparse_vd", "method.kl.zero_until=100", "method.kl.full_from=100")
+    full = run_small("method=sparse_vd", "method.kl.zero_until=0", "method.kl.full_from=0")
+    last = [float(rows_of(f, predictor="current")[-1]["kl"]) for f in (held, full)]
+    first = float(rows_of(full, predictor="current")[0]["kl"])
+    assert last[1] < first
+    assert last[1] < last[0]
+
+
+# ---- the predictive
+
+
+def test_monte_carlo_is_the_mean_over_draws_and_the_current_row_that_of_the_means(run_small: Run) -> None:
+    folder = run_small("method=mc_dropout", "method.predictive.draws=3", "chains=2")
+    rows = rows_of(folder, iteration="140")
+    assert [(r["predictor"], r["chain"], r["members"]) for r in rows] == [
+        ("current", "0", "1"),
+        ("current", "1", "1"),
+        ("posterior", "0", "3"),
+        ("posterior", "1", "3"),
+        ("posterior", "all", "6"),
+    ]
+    point = run_small("method=dropout", "chains=2")  # the same training: prediction does not disturb it
+    for k in "01":
+        mine, theirs = (rows_of(f, predictor="current", chain=k) for f in (folder, point))
+        assert [r["nll"] for r in mine] == [r["nll"] for r in theirs]
+    assert float(rows[2]["mutual_information"]) > 0
+    assert rows[0]["nll"] != rows[2]["nll"]
+
+
+def test_draws_of_prediction_do_not_repeat_themselves_nor_depend_on_training(compose: Compose) -> None:
+    parts = parts_of(compose, "method=mc_dropout")
+    nll = [
+        next(r["nll"] for r in parts.evaluator(member=False, iteration=i) if r["predictor"] == "posterior")
+        for i in (50, 100, 50)
+    ]
+    assert nll[0] == nll[2]
+    assert nll[0] != nll[1]
+
+
+def test_evaluating_more_often_changes_nothing(run_small: Run) -> None:
+    often = run_small("method=mean_field", "eval.every=10")
+    seldom = run_small("method=mean_field", "eval.every=70")
+    for iteration in ("70", "140"):
+        for predictor in ("current", "posterior"):
+            pair = [rows_of(f, iteration=iteration, predictor=predictor)[0] for f in (often, seldom)]
+            assert pair[0]["nll"] == pair[1]["nll"]
+            assert pair[0]["kl"] == pair[1]["kl"]
+
+
+def test_kl_and_sparsity_are_recorded_where_they_apply(run_small: Run) -> None:
+    sparse = rows_of(run_small("method=sparse_vd"), predictor="current")
+    assert all(float(r["kl"]) > 0 and 0 <= float(r["sparsity"]) <= 1 for r in sparse)
+    posterior = rows_of(run_small("method=mean_field"), predictor="posterior")
+    assert all(r["kl"] == r["sparsity"] == "" for r in posterior)
+    plain = rows_of(run_small("method=dropout"))
+    assert all(r["kl"] == r["sparsity"] == "" for r in plain)
+
+
+def test_the_fraction_dropped_is_that_of_all_weights(compose: Compose) -> None:
+    parts = parts_of(compose, "method=sparse_vd", "method.layers.only=fc1", "chains=2")
+    with torch.no_grad():
+        parts.chains.parameters["fc1.log_sigma2"].fill_(-40.0)  # nothing is dropped
+        parts.chains.parameters["fc1.log_sigma2"][0, :3] = 10.0  # log α far above 3 in three of the twelve rows
+    row = [r for r in parts.evaluator(member=False) if r["predictor"] == "current"]
+    total = 64 * 12 + 12 * 10
+    assert row[0]["sparsity"] == pytest.approx(3 * 64 / total)
+    assert row[1]["sparsity"] == 0
+
+
+def test_a_regression_head_and_images_take_stochastic_layers(compose: Compose) -> None:
+    parts = parts_of(compose, "method=mean_field", "dataset.name=digits", "method.norm=batch", "chains=2")
+    step(parts.update, parts.potential, *parts.batches(0), 1e-3)
+    rows = parts.evaluator(member=False)
+    assert all(math.isfinite(r["nll"]) for r in rows)
+    assert isinstance(parts.chains.network.fc1.layer, MeanField)
+
+
+# ---- starting from another run
+
+
+def test_training_starts_from_the_parameters_of_another_run(run_small: Run, compose: Compose) -> None:
+    folder = run_small("method=sgd")
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)["chains"]["parameters"]
+    overrides = ("model.widths=[16]", "method=sparse_vd", "method.layers.parametrisation=multiplicative")
+    parts = assemble(check(compose(*overrides, f"method.init_from={folder}", "chains=2")))
+    for name, value in saved.items():
+        for k in range(2):  # a run of one chain starts all
+            assert torch.equal(parts.chains.parameters[name][k], value)
+    log_alpha = parts.chains.parameters["fc1.log_alpha"][0]  # from log σ² = −10 and the weights that were loaded
+    expected = (-10 - saved["fc1.weight"].square().log()).clamp(-8, 8)
+    torch.testing.assert_close(log_alpha, expected, rtol=1e-4, atol=1e-4)
+    run_small(*overrides[1:], f"method.init_from={folder}")
+
+
+def test_a_start_from_elsewhere_is_refused_in_a_line(run_small: Run, tmp_path: Path) -> None:
+    plain, several = run_small("method=sgd", "epochs=1"), run_small("method=sgd", "epochs=1", "chains=2")
+    sparse = run_small("method=sparse_vd", "epochs=1")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "checkpoint.pt").write_bytes(b"nonsense")
+    for folder, overrides, message in (
+        (plain, ["model.widths=[8]"], r"another network: fc1\.weight is \[16, 64\] there, \[8, 64\] here"),
+        (plain, ["method.norm=batch"], "another network: .* missing"),
+        (sparse, [], r"another network: fc1\.log_sigma2 is \[16, 64\] there, missing here"),
+        (several, ["chains=3"], "it has 2 chains, this run has 3"),
+        (tmp_path / "nowhere", [], r"no checkpoint\.pt there.*bnnbench ls runs"),
+        (tmp_path / "damaged", [], "cannot be read"),
+    ):
+        with pytest.raises(ConfigError, match=message) as refused:
+            run_small("method=vd", f"method.init_from={folder}", "epochs=1", *overrides)
+        assert len(str(refused.value).splitlines()) == 1
+
+
+# ---- identity
+
+
+def test_what_cannot_change_the_numbers_is_no_part_of_the_identity(compose: Compose) -> None:
+    def same(*pair: list[str]) -> bool:
+        first, second = (identity(compose(*overrides)) for overrides in pair)
+        return first == second
+
+    assert same(["method=sgd"], ["method=sgd", "method.kl.scale=0.5"])  # no layer has a KL
+    assert not same(["method=vd"], ["method=vd", "method.kl.scale=0.5"])
+    assert same(["method=vd"], ["method=vd", "method.predictive.draws=3"])  # the means alone predict
+    assert not same(["method=mc_dropout"], ["method=mc_dropout", "method.predictive.draws=3"])
+    assert not same(["method=vd"], ["method=vd", "method.layers.alpha=0.4"])
+
+
+def test_the_layers_start_where_their_options_say(compose: Compose) -> None:
+    parts = assemble(parse(compose("method=sparse_vd", "method.layers.init_log_sigma2=-6", "model.widths=[4]")))
+    layer = parts.chains.network.fc1
+    assert isinstance(layer, SparseVD)
+    assert layer.log_sigma2.unique().tolist() == [-6.0]
