@@ -1,7 +1,8 @@
 """What bnnbench costs beside a bare torch loop: ``python -m bnnbench.bench`` (or ``make bench``), some minutes.
 
-Three parts, each with a target; the exit code is 1 if one is missed.
+Four parts, each with a target; the exit code is 1 if one is missed.
     steps       a training step of some methods, as a multiple of one of a bare loop in torch
+    layers      a training step with stochastic layers, as a multiple of one with plain layers and the same update
     evaluation  the share of evaluation and recording in a run on MNIST with the default settings
     start       seconds from the command to the end of a run of one iteration, which bounds the time to the first step
 Only ratios are compared, of blocks that alternate within one process: seconds on a shared machine mean little. When
@@ -47,9 +48,23 @@ LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("pSGLD", ("method=psgld",), 1, 2.8),
     ("pSGLD, Γ by Hutchinson", ("method=psgld", "method.update.gamma=hutchinson"), 1, None),
 )
+# The same for stochastic layers, against Adam on plain ones. Two matrix products for one and Adam on twice the
+# parameters are 2 of the 3.2; the rest is the KL.
+LAYERS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
+    ("dropout", ("method=dropout",), 1, None),
+    ("Gaussian dropout", ("method=gaussian_dropout",), 1, None),
+    ("VD", ("method=vd",), 1, 3.2),
+    ("VD, α per weight", ("method=vd", "method.layers.per=weight"), 1, None),
+    ("VD (A)", ("method=vd_a",), 1, None),
+    ("Sparse VD", ("method=sparse_vd",), 1, 3.2),
+    ("Sparse VD, train_clip", ("method=sparse_vd", "method.layers.train_clip=true"), 1, None),
+    ("mean-field VI", ("method=mean_field",), 1, None),
+    ("Bayes by backprop", ("method=bbb",), 1, None),
+)
 SHARE = 0.08  # of evaluation and recording in a run's time
 START = 6.0  # seconds
 MNIST = ("dataset=mnist", "model=mlp_400_400")
+LENET = "model=lenet_300_100"
 
 
 def resolved(*overrides: str) -> dict[str, Any]:
@@ -134,8 +149,34 @@ def measure_steps(rounds: int, data: Sequence[str]) -> bool:
         _check_no_sync(loops, device)
     else:
         print("  no wait for the device within a step: not checked here (no GPU)")
+    return _compare(loops, "bare loop", LOOPS, rounds, device)
+
+
+def measure_layers(rounds: int, data: Sequence[str]) -> bool:
+    """Print the step of each kind of layer as a multiple of the plain one's; return whether the targets are met."""
+    device = environment.choose_device("auto")
+    loops: dict[str, Callable[[int], None]] = {}
+    # No warm-up: without the KL in the loss its cost would not be seen.
+    full = ("method.kl.zero_until=0", "method.kl.full_from=0", "device=auto", LENET)
+    loops["plain"], train = bnnbench_loop(resolved(*data, "method=adam", *full))
+    for label, overrides, _, _ in LAYERS:
+        loops[label], _ = bnnbench_loop(resolved(*data, *overrides, *full), train)
+    print(f"\nlayers: ms of Adam on plain layers, 784-300-100-10, and multiples of it, over {rounds} rounds")
+    for loop in loops.values():
+        loop(50)
+    return _compare(loops, "plain", LAYERS, rounds, device)
+
+
+def _compare(
+    loops: dict[str, Callable[[int], None]],
+    reference: str,
+    table: Sequence[tuple[str, tuple[str, ...], int, float | None]],
+    rounds: int,
+    device: torch.device,
+) -> bool:
+    """Time blocks of all `loops` in turn, print each as a multiple of `reference`; return whether targets are met."""
     seconds: dict[str, list[float]] = {label: [] for label in loops}
-    chains_of = {label: chains for label, _, chains, _ in LOOPS}
+    chains_of = {label: chains for label, _, chains, _ in table}
     for _ in range(rounds):
         for label in random.sample(sorted(loops), len(loops)):
             count = max(1, BLOCK // chains_of.get(label, 1))
@@ -144,12 +185,12 @@ def measure_steps(rounds: int, data: Sequence[str]) -> bool:
             loops[label](count)
             environment.synchronise(device)
             seconds[label].append((time.perf_counter() - start) / count / chains_of.get(label, 1))
-    bare = seconds.pop("bare loop")
+    bare = seconds.pop(reference)
     low, middle, high = (1000 * q for q in statistics.quantiles(bare, n=4))
-    print(f"  {'bare loop':<24}{middle:>6.2f} ms ({low:.2f}–{high:.2f})")
+    print(f"  {reference:<24}{middle:>6.2f} ms ({low:.2f}–{high:.2f})")
     met = True
-    for label, _, _, target in LOOPS:
-        ratios = [mine / reference for mine, reference in zip(seconds[label], bare, strict=True)]
+    for label, _, _, target in table:
+        ratios = [mine / theirs for mine, theirs in zip(seconds[label], bare, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
         limit = target if device.type == "cpu" else None  # on a GPU a step this small is the launching of kernels
         met &= _line(label, f"{middle:>6.2f} ×  ({low:.2f}–{high:.2f})", middle, limit, "×")
@@ -214,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bnnbench.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15, help="of alternating blocks, at least 2 (default: 15)")
-    parser.add_argument("--only", choices=("steps", "evaluation", "start"), help="one part alone")
+    parser.add_argument("--only", choices=("steps", "layers", "evaluation", "start"), help="one part alone")
     options = parser.parse_args(arguments)
     if options.rounds < 2:
         parser.error("--rounds: quartiles need at least 2")
@@ -225,6 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = find_data()
     parts = {
         "steps": lambda: measure_steps(options.rounds, data),
+        "layers": lambda: measure_layers(options.rounds, data),
         "evaluation": lambda: measure_evaluation(data),
         "start": lambda: measure_start(data),
     }

@@ -32,7 +32,7 @@ def show(what: str, results: str | Path = "results") -> None:
         ConfigError: no such list.
     """
     if what == "methods":
-        print_table(("method", "label", "update rule", "norm", "reference"), _methods())
+        print_table(("method", "label", "layers", "update rule", "norm", "reference"), _methods())
     elif what in GROUPS:
         print_table((GROUPS[what], "what it is"), _described(GROUPS[what]))
     elif what == "runs":
@@ -85,7 +85,10 @@ def _methods() -> Rows:
         method = content.get("method", content)  # a file in the package _global_ sets more than the method
         update = method.get("update", {}).get("name", "")
         norm = method.get("norm", "none")
-        rows.append((name, str(method.get("label", "")), str(update), str(norm), str(method.get("reference", ""))))
+        layers = method.get("layers", {}).get("name", "deterministic")
+        rows.append(
+            (name, str(method.get("label", "")), str(layers), str(update), str(norm), str(method.get("reference", "")))
+        )
     return rows
 
 

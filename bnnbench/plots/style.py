@@ -28,13 +28,17 @@ METHODS: dict[str, Look] = {
     "dropout": Look("#E69F00", "X"),
     "gaussian_dropout": Look("#AA4499", "d"),
     "mean_field": Look("#882255", "h"),
-    "variational_dropout": Look("#332288", "p"),
+    "vd": Look("#332288", "p"),
+    "vd_a": Look("#6699CC", "<"),
+    "vd_a2": Look("#88CCEE", ">"),
+    "bbb": Look("#CC6677", "H"),
+    "mc_dropout": Look("#DDCC77", "x"),
     "sparse_vd": Look("#999933", "*"),
     "ensemble": Look("#CC79A7", "P"),
     "batchnorm_sgld": Look("#44AA99", ">"),
     "hmc": Look("#000000", "H"),
 }
-ALIASES = {"vd": "variational_dropout", "bbb": "mean_field", "sgd_ensemble": "ensemble", "mc_dropout": "dropout"}
+ALIASES = {"variational_dropout": "vd", "sgd_ensemble": "ensemble"}
 CYCLE = [
     Look("#0072B2", "o"),
     Look("#D55E00", "s"),

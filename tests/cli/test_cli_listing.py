@@ -28,11 +28,12 @@ def test_every_yaml_begins_with_what_it_is(group):
         assert len(listing._comment(conf_dir() / group / f"{name}.yaml")) > 20
 
 
-def test_methods_show_update_rule_norm_and_reference(bnnbench):
+def test_methods_show_layers_update_rule_norm_and_reference(bnnbench):
     lines = {line.split()[0]: re.split(r"  +", line) for line in bnnbench("ls").stdout.splitlines()}
-    assert lines["psgld"] == ["psgld", "pSGLD", "psgld", "none", "Li et al. 2016, algorithm 1"]
-    assert lines["batchnorm_sgld"][1:4] == ["BN + SGLD", "sgld", "batch"]
-    assert lines["sgd_ensemble"][1:3] == ["Deep ensemble", "sgd"]
+    assert lines["psgld"] == ["psgld", "pSGLD", "deterministic", "psgld", "none", "Li et al. 2016, algorithm 1"]
+    assert lines["batchnorm_sgld"][1:5] == ["BN + SGLD", "deterministic", "sgld", "batch"]
+    assert lines["sgd_ensemble"][1:4] == ["Deep ensemble", "deterministic", "sgd"]
+    assert lines["sparse_vd"][1:4] == ["Sparse VD", "sparse_vd", "adam"]
 
 
 def test_uci_names_the_sets_to_fetch(bnnbench):
