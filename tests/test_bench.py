@@ -118,9 +118,9 @@ def test_a_missed_target_is_said_and_counts(capsys):
 
 def test_every_part_counts_for_the_exit_code(monkeypatch):
     called = []
-    for part, met in (("steps", True), ("evaluation", False), ("start", True)):
+    for part, met in (("steps", True), ("layers", True), ("evaluation", False), ("start", True)):
         monkeypatch.setattr(bench, f"measure_{part}", lambda *_, part=part, met=met: called.append(part) or met)
     monkeypatch.setattr(bench, "find_data", lambda: bench.MNIST)
     assert bench.main([]) == 1
-    assert called == ["steps", "evaluation", "start"]  # a miss does not stop the others
+    assert called == ["steps", "layers", "evaluation", "start"]  # a miss does not stop the others
     assert bench.main(["--only", "steps"]) == 0

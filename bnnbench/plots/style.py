@@ -14,7 +14,7 @@ class Look(NamedTuple):
     """How one line is drawn."""
 
     color: str
-    marker: str
+    marker: str | tuple[int, int, int]  # matplotlib's: a letter, or (corners, star?, angle)
     dashes: str = "-"
 
 
@@ -29,10 +29,10 @@ METHODS: dict[str, Look] = {
     "gaussian_dropout": Look("#AA4499", "d"),
     "mean_field": Look("#882255", "h"),
     "vd": Look("#332288", "p"),
-    "vd_a": Look("#6699CC", "<"),
-    "vd_a2": Look("#88CCEE", ">"),
-    "bbb": Look("#CC6677", "H"),
-    "mc_dropout": Look("#DDCC77", "x"),
+    "vd_a": Look("#6699CC", (4, 1, 0)),
+    "vd_a2": Look("#88CCEE", (6, 1, 0)),
+    "bbb": Look("#CC6677", (5, 0, 180)),
+    "mc_dropout": Look("#DDCC77", "8"),
     "sparse_vd": Look("#999933", "*"),
     "ensemble": Look("#CC79A7", "P"),
     "batchnorm_sgld": Look("#44AA99", ">"),
