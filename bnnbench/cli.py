@@ -155,6 +155,64 @@ def plot_command(
     _guarded(action)
 
 
+JUDGED = ("best", "posterior", "current", "per_chain")
+
+
+@app.command("compare")
+def compare_command(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    by: Annotated[
+        str, typer.Option(help="Comma-separated: method, model, or keys such as method.update.lr.")
+    ] = "method",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated, the one to compare in first: a measure of metrics.csv or seconds.",
+            show_default="error,nll,ece,seconds; regression: rmse,nll,seconds",
+            autocompletion=_complete_among("seconds", *MEASURES),
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
+    predictor: Annotated[str, _choice(JUDGED)] = "best",
+    out: Annotated[Path | None, typer.Option(help="Write the table too: FILE.csv or FILE.md.")] = None,
+) -> None:
+    """Compare finished runs: means over seeds, and paired differences to the best with intervals and p-values.
+
+    best is the posterior mean, over all chains of a run, or the last iterate of a method that has no such mean;
+    per_chain is the same of each chain by itself, each one more repetition.
+    """
+
+    def action() -> None:
+        from bnnbench.atomic import check_target
+        from bnnbench.compare import compare
+        from bnnbench.comparison_text import ENDINGS, show
+
+        target = None if out is None else check_target(out, ENDINGS)
+        metrics = None if metric is None else _words(metric)
+        show(compare(paths, by=_words(by), metrics=metrics, split=split, predictor=predictor), target)
+
+    _guarded(action)
+
+
+def _words(commas: str) -> list[str]:
+    return [word.strip() for word in commas.split(",")]
+
+
+@app.command("collect")
+def collect_command(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="FILE.csv, replaced as a whole.", show_default="stdout")] = None,
+) -> None:
+    """Write all rows of all runs as one CSV: the settings that differ, the seed, the columns of metrics.csv."""
+
+    def action() -> None:
+        from bnnbench.collect import collect
+
+        collect(paths, out)
+
+    _guarded(action)
+
+
 @app.command("ls")
 def ls_command(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=_complete_among(*LISTS))] = "methods",

@@ -1,12 +1,14 @@
 """Folders that runs left behind → one tidy DataFrame. Reads CSV, YAML and JSON only, so it never needs torch.
 
 A run is a folder with ``config.yaml`` (the resolved configuration), ``manifest.json`` (what happened) and
-``metrics.csv`` (one row per evaluation, chain, split and predictor). Failed and interrupted runs are read like
-finished ones: what they recorded counts, and the column ``status`` says how they ended.
+``metrics.csv`` (one row per evaluation, chain, split and predictor). Failed, interrupted and running runs are read like
+finished ones: what they recorded counts, and the column ``status`` says how far they came. Other programs' folders and
+files are passed over, and nothing that a folder may hold stops the others from being read.
 """
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -50,7 +52,8 @@ class Run:
 
     @property
     def seed(self) -> int | None:
-        return self.config.get("seed")
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
 
     def name(self, part: str) -> str:
         """The name of this run's `part` (``dataset``, ``model`` or ``method``), as typed on the command line."""
@@ -120,8 +123,12 @@ def load_run(folder: str | Path) -> Run:
         raise BnnbenchError(f"{folder}: not a run's folder (config.yaml, manifest.json, metrics.csv).")
     try:
         config = yaml.load((folder / "config.yaml").read_text("utf-8"), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {error}") from error
+    except OSError as error:
+        raise BnnbenchError(f"{folder / 'config.yaml'}: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # 2024-99-99 is a date to YAML, and no valid one
+        raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
     try:
         manifest = _mapping(json.loads((folder / "manifest.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -133,20 +140,26 @@ def load_run(folder: str | Path) -> Run:
 def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
     """Return all runs at or below `path` as one tidy frame.
 
-    Each row of each metrics.csv, with the columns ``run`` (the folder's name), ``dataset``, ``model``, ``method``
-    (names), ``seed``, ``status``, and every configuration key that differs between the runs under its dotted name
-    (``method.update.lr``). A damaged run is left out with a warning.
+    Each row of each metrics.csv behind the columns ``run`` (the folder's name), ``status``, ``dataset``, ``model``,
+    ``method`` (names), every configuration key that differs between the runs under its dotted name
+    (``method.update.lr``), and ``seed``. It may be called while runs are going: of a row half written nothing is
+    taken. A damaged run is left out with a warning.
     """
-    runs = load_runs(path)
+    return frame(load_runs(path))
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the rows of `runs`, at least one, as `load` describes them."""
     flat = [flatten(run.config) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
     frames = []
     for run, config in zip(runs, flat, strict=True):
-        extra: dict[str, Any] = {"run": run.folder.name, "dataset": run.name("dataset"), "model": run.name("model")}
-        extra |= {"method": run.name("method"), "seed": run.seed, "status": run.status}
+        extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
+        extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
         for key in keys:
             # No measure may be overwritten by a key of the same name.
             extra[f"config.{key}" if key in COLUMNS or key in extra else key] = config.get(key)
+        extra["seed"] = run.seed
         about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
         frames.append(pd.concat([about, run.metrics], axis=1))
     with_rows = [frame for frame in frames if len(frame)]  # an empty frame would turn whole columns into objects
@@ -155,16 +168,27 @@ def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
 
 def load_runs(paths: Sequence[str | Path] | str | Path) -> list[Run]:
     """Return every readable run at or below `paths`; a damaged one is left out with a warning."""
+    runs, damage = read_runs(paths)
+    for reason in damage:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return runs
+
+
+def read_runs(paths: Sequence[str | Path] | str | Path) -> tuple[list[Run], list[str]]:
+    """Return every readable run at or below `paths`, at least one, and for each damaged one what is wrong with it.
+
+    Raises:
+        BnnbenchError: as `find_runs`, or every run is damaged.
+    """
     runs, damage = [], []
     for folder in find_runs(paths):
         try:
             runs.append(load_run(folder))
         except BnnbenchError as error:
-            damage.append(error)
-            warnings.warn(f"left out: {error}", stacklevel=2)
+            damage.append(str(error))
     if not runs:
-        raise damage[0]
-    return runs
+        raise BnnbenchError(damage[0])
+    return runs, damage
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -181,7 +205,12 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def varying(flat: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> list[str]:
     """Return the keys whose values differ between the flat configurations; a missing key differs from any value."""
     keys = dict.fromkeys(key for config in flat for key in config)  # a set that keeps the order of the yaml
-    return [k for k in keys if k not in without and len({repr(c.get(k, "missing")) for c in flat}) > 1]
+    return [k for k in keys if k not in without and len({comparable(c.get(k, "missing")) for c in flat}) > 1]
+
+
+def comparable(value: Any) -> str:
+    """Return the same text for the same setting: 1 and 1.0 are one number, however they are typed; True is another."""
+    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
 
 
 def _as_list(paths: Sequence[str | Path] | str | Path) -> list[Path]:
@@ -197,21 +226,29 @@ def _walk(top: Path) -> Iterator[Path]:
 
 
 def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
-    text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    try:
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        raise BnnbenchError(f"{path}: {error.strerror}.") from error
     if text and not text.endswith("\n") and not finished:
         # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
         text = text[: text.rfind("\n") + 1]
     if not text.strip():
         return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in COLUMNS})
     try:
+        header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
+        if lines and len(lines[-1]) < len(header):
+            lines.pop()  # half a line of a copy still under way, or one that an editor has given an end
+        for number, line in enumerate(lines, start=1):
+            if len(line) != len(header):
+                raise ValueError(f"row {number} has {len(line)} cells, not {len(header)}")
         # As words first: an OOD set called "NA" must not vanish, and Python's float() loses no digit.
-        rows = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        table = dict(zip(header, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(header, ())
+        rows = pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in table.items()})
         for column in COLUMNS:
-            if column not in rows:  # written by an older version
-                rows[column] = float("nan")
-            elif column not in WORDS:
-                rows[column] = [float(cell or "nan") for cell in rows[column]]
-    except ValueError as error:  # pandas' ParserError is one too
+            if column not in WORDS:  # one that is not there was added after this was written
+                rows[column] = [float(cell or "nan") for cell in table.get(column, ("",) * len(lines))]
+    except (ValueError, csv.Error) as error:
         raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
     return rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]]
 

@@ -78,9 +78,32 @@ def test_load_run_reads_full_precision_and_words(tmp_path):
 
 @pytest.mark.parametrize(("status", "kept"), [("running", [0.5]), ("failed", [0.5]), ("finished", [0.5, 0.12])])
 def test_a_line_without_its_end_counts_only_in_a_finished_run(tmp_path, status, kept):
-    half = line(600, 0.1234).split("0.1234")[0] + "0.12"  # cut inside a number, which still reads as one
-    run = results.load_run(write_run(tmp_path / "a", [line(300, 0.5), half], status=status, end=""))
+    run = results.load_run(write_run(tmp_path / "a", [line(300, 0.5), line(600, 0.12)], status=status, end=""))
     assert run.metrics["error"].tolist() == kept
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed", "finished"])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_half_a_last_line_never_counts(tmp_path, status, end):
+    half = line(600, 0.1234).split("0.1234")[0] + "0.12"  # cut inside a number, which still reads as one
+    run = results.load_run(write_run(tmp_path / "a", [line(300, 0.5), half], status=status, end=end))
+    assert run.metrics["error"].tolist() == [0.5]
+
+
+def test_every_length_of_a_growing_file_reads_as_its_whole_lines(tmp_path):
+    folder = write_run(tmp_path / "a", [line(300, 0.25), line(600, 0.125, "all")], status="running")
+    table = folder / "metrics.csv"
+    whole = table.read_bytes()
+    for length in range(len(HEADER), len(whole) + 1):
+        table.write_bytes(whole[:length])
+        complete = whole[:length].count(b"\n") - 1
+        assert results.load_run(folder).metrics["error"].tolist() == [0.25, 0.125][: max(complete, 0)]
+
+
+def test_half_a_line_in_the_middle_is_damage(tmp_path):
+    run = write_run(tmp_path / "a", [line(300, 0.5), "600,3", line(900, 0.5)])
+    with pytest.raises(BnnbenchError, match=r"metrics\.csv: not a metrics\.csv of bnnbench: row 2 has 2 cells, not 21"):
+        results.load_run(run)
 
 
 def test_a_run_without_rows_loads_empty(tmp_path):
@@ -112,10 +135,8 @@ def test_load_joins_names_and_the_keys_that_differ(tmp_path):
     assert frame["seed"].tolist() == [0, 0, 1]
     assert frame["status"].tolist() == ["finished", "finished", "failed"]
     assert set(frame["dataset"]) == {"mnist"} and set(frame["model"]) == {"mlp"} and set(frame["method"]) == {"psgld"}
-    assert set(frame.columns) == {
-        *("run", "dataset", "model", "method", "seed", "status", "method.update.lr"),
-        *results.COLUMNS,
-    }
+    about = ["run", "status", "dataset", "model", "method", "method.update.lr", "seed"]
+    assert frame.columns.tolist() == [*about, *results.COLUMNS]
     assert frame["error"].dtype == float
 
 
@@ -124,8 +145,34 @@ def test_load_warns_about_a_damaged_run_and_goes_on(tmp_path):
     write_run(tmp_path / "b", [line(300, "0.x5")])
     with pytest.warns(UserWarning, match=r"left out: .*b.metrics\.csv"):
         assert results.load(tmp_path)["run"].tolist() == ["a"]
-    with pytest.raises(BnnbenchError, match=r"not a metrics\.csv"), pytest.warns(UserWarning):
+    with pytest.raises(BnnbenchError, match=r"not a metrics\.csv"):
         results.load(tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("dataset: 2024-99-99\nmodel: b\nmethod: c\n", "not valid YAML"),
+        ("dataset: [\nmodel: b\nmethod: c\n", "not valid YAML"),
+        ("- &x\n  a: |\ndataset:\nmodel:\nmethod:\n", "not valid YAML"),
+        ("|\n  text\n", "not a run's folder"),
+        ("--- |\ndataset:\nmodel:\nmethod:\n", "not the configuration of a run|not valid YAML"),
+    ],
+)
+def test_whatever_a_config_holds_the_other_runs_are_read(tmp_path, config, words):
+    write_run(tmp_path / "a", [line(300, 0.5)])
+    (write_run(tmp_path / "b", [line(300, 0.4)]) / "config.yaml").write_text(config)
+    runs, damage = results.read_runs(tmp_path)
+    assert [run.folder.name for run in runs] == ["a"]
+    assert len(damage) == (words != "not a run's folder") and all("\n" not in reason for reason in damage)
+    with pytest.raises(BnnbenchError, match=words):
+        results.load_run(tmp_path / "b")
+
+
+def test_one_number_typed_in_two_ways_is_no_difference(tmp_path):
+    write_run(tmp_path / "a", [line(300, 0.5)], lr="1")
+    write_run(tmp_path / "b", [line(300, 0.5)], lr="1.0", seed=1)
+    assert "method.update.lr" not in results.load(tmp_path)
 
 
 def test_reading_and_drawing_never_import_torch():

@@ -16,7 +16,7 @@ from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.plots import style
 from bnnbench.plots.groups import labels
 from bnnbench.plots.legend import settle_legends
-from bnnbench.plots.panels import PREDICTORS, Y_OF_TRAINING, Panel, X, Y, axis_words, fill, panels_of, why_empty
+from bnnbench.plots.panels import PREDICTORS, Y_OF_TRAINING, Line, Panel, X, Y, axis_words, fill, panels_of, why_empty
 from bnnbench.plots.series import limits
 from bnnbench.results import load_runs
 
@@ -110,6 +110,7 @@ def draw(
         entries = labels([line.group for line in panel.lines], [line.source for line in panel.lines], by)
         for line, entry in zip(panel.lines, entries, strict=True):
             line.label = entry
+    _tell_counts([line for panel in panels for line in panel.lines])
     looks = style.looks([line.key for panel in panels for line in panel.lines])
 
     with matplotlib.rc_context(style.RC):
@@ -127,6 +128,14 @@ def draw(
         if title:
             figure.suptitle(title) if len(panels) > 1 else axes[0].set_title(title)
     return figure
+
+
+def _tell_counts(lines: Sequence[Line]) -> None:
+    """Say in the legend of how many seeds each line is the mean, unless the caption's one number is true of all."""
+    if len({line.bold.seeds for line in lines}) > 1:
+        for line in lines:
+            count = _count([line.bold.seeds], "seed")
+            line.label = f"{line.label[:-1]}, {count})" if line.label.endswith(")") else f"{line.label} ({count})"
 
 
 def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
@@ -209,7 +218,7 @@ def _caption(ax: Axes, panel: Panel) -> None:
     # A line may break between facts, not inside one.
     solid = " · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
     wrapped = textwrap.fill(solid, 70, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
-    text = wrapped.replace(" ·\n", "\n")
+    text = wrapped.replace(" ·\n", "\n").replace("\n· ", "\n")
     ax.annotate(
         text,
         (0.5, 0),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.results import Run, flatten, varying
+from bnnbench.results import Run, comparable, flatten, varying
 
 # What does not make another line: replicates (seed), what a run's identity leaves out (config.py), how it was
 # evaluated, and `temperature` and `members`, to which a method's own keys point: only the method's copy has an effect.
@@ -49,9 +49,9 @@ def group(runs: Sequence[Run]) -> list[Group]:
     """Return the runs by configuration and temperature, in the order of their first run."""
     groups: dict[tuple[Any, ...], Group] = {}
     for run in runs:
-        config = {k: v for k, v in flatten(run.config).items() if not _neutral(k)}
+        config = {k: v for k, v in flatten(run.config).items() if not neutral(k)}
         # Beside the configuration the effective temperature, by whichever key it was set.
-        key = (*sorted((k, repr(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
+        key = (*sorted((k, comparable(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
         groups.setdefault(key, Group([], config)).runs.append(run)
     return list(groups.values())
 
@@ -104,7 +104,8 @@ def describe(key: str, value: Any, of: Group) -> str:
     return f"{SHORT.get(word, word.strip('_').replace('_', ' '))} = {text}"
 
 
-def _neutral(key: str) -> bool:
+def neutral(key: str) -> bool:
+    """Whether the configuration key makes no other line: it replicates, or it cannot change the numbers."""
     parts = key.split(".")
     return parts[0] in NEUTRAL or any(part in NEUTRAL_ANYWHERE for part in parts)
 

@@ -12,7 +12,7 @@ from commands import left_behind
 
 from bnnbench import cli
 
-HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "matplotlib", "numpy", "pandas", "yaml", "sklearn")
+HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "matplotlib", "numpy", "pandas", "yaml", "sklearn", "scipy")
 LOADED = f"""
 import sys
 from bnnbench.cli import app
@@ -37,6 +37,8 @@ def fastest(words, times=5):
     [
         (["--help"], set()),
         (["--version"], set()),
+        (["compare", "--help"], {"pydantic"}),
+        (["collect", "--help"], {"pydantic"}),
         (["plot", "--help"], {"pydantic"}),  # newer Typers load it for any verb if it is installed
         (["ls", "methods"], {"pydantic", "yaml"}),
         (["ls", "datasets"], {"pydantic", "yaml"}),

@@ -50,6 +50,22 @@ def test_chains_are_replicates_and_their_pool_is_not(make_run):
     assert "2 chains each" in caption(draw(folder))
 
 
+def test_lines_of_unlike_numbers_of_seeds_say_theirs_in_the_legend(make_run, tmp_path):
+    for seed in range(3):
+        make_run(f"p{seed}", [row(100, 0.01 * seed)], seed=seed, label="pSGLD")
+    make_run("s", [row(100, 0.05, predictor="current")], method="sgd", label="SGD", T=None)
+    assert legend(draw(tmp_path / "s")) == ["SGD (last iterate)"]
+    figure = draw(tmp_path)
+    assert legend(figure) == ["pSGLD (T = 1, 3 seeds)", "SGD (last iterate, 1 seed)"]
+    assert "1–3 seeds · band: mean ± 1 s.e." in caption(figure)
+
+
+def test_a_step_size_typed_1_or_1_point_0_is_one_line(make_run, tmp_path):
+    for seed, lr in enumerate([1, 1.0]):
+        make_run(f"s{seed}", [row(100, 0.01 + 0.02 * seed)], seed=seed, update={"lr": lr})
+    assert lines(draw(tmp_path))["PSGLD (T = 1)"][1] == pytest.approx([2.0])
+
+
 def test_a_copy_of_a_run_is_no_new_evidence(make_run, tmp_path):
     for name, seed, error in (("a", 0, 0.01), ("copy", 0, 0.01), ("b", 1, 0.04)):
         make_run(name, [row(100, error)], seed=seed)

@@ -29,7 +29,7 @@ def write_run(folder, rows, *, method="psgld", label=None, seed=0, dataset="mnis
     resolved = {
         "seed": seed,
         "chains": 1,
-        "dataset": {"name": dataset, "label": dataset.upper()},
+        "dataset": {"name": dataset, "label": dataset.upper()} | config.pop("options_of_dataset", {}),
         "model": {"name": "mlp", "label": "MLP 400-400", "widths": [400, 400]},
         "method": method_part,
     } | config
