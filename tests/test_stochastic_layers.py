@@ -19,6 +19,7 @@ from bnnbench.layers.dropout import Dropout
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.models import build_network
+from bnnbench.noise import layer_stream
 from bnnbench.potential import kl_weight
 from bnnbench.run import step
 from bnnbench.stochastic import layer_names, make_stochastic
@@ -290,3 +291,31 @@ def test_the_layers_start_where_their_options_say(compose: Compose) -> None:
     layer = parts.chains.network.fc1
     assert isinstance(layer, SparseVD)
     assert layer.log_sigma2.unique().tolist() == [-6.0]
+
+
+# ---- in any company
+
+
+@pytest.mark.parametrize("layers", layer_names()[1:])
+@pytest.mark.parametrize(
+    ("lr", "method"),
+    [
+        (0.05, ["method=sgld", "schedule=cyclical"]),
+        (1e-3, ["method=psgld", "schedule=polynomial"]),
+        (1e-3, ["method=psgld", "method.update.gamma=hutchinson"]),
+        (0.05, ["method=batchnorm_sgld", "schedule=halving"]),
+        (1e-3, ["method=rmsprop", "schedule=linear"]),
+    ],
+)
+def test_every_kind_of_layer_runs_with_samplers_schedules_and_chains(
+    layers: str, lr: float, method: list[str], compose: Compose
+) -> None:
+    parts = parts_of(compose, *method, f"method.layers.name={layers}", "chains=2", "temperature=1e-3")
+    with layer_stream(0, parts.device):
+        losses = [
+            step(parts.update, parts.potential, *parts.batches(i), lr * parts.schedule(i)).sum().item()
+            for i in range(40)
+        ]
+        rows = parts.evaluator(member=True)
+    assert sum(losses[-10:]) < sum(losses[:10])  # it descends
+    assert all(math.isfinite(row["nll"]) for row in rows)
