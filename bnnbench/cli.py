@@ -155,6 +155,36 @@ def plot_command(
     _guarded(action)
 
 
+Device = Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+Chain = Annotated[int, typer.Option(help="Which of the run's K networks, from 0.")]
+OutFolder = Annotated[Path | None, typer.Option(help="Folder for the files; else the run's own.")]
+
+
+@app.command("sparsity")
+def sparsity_command(
+    run: RunPath,
+    chain: Chain = 0,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Of log α: -2,0,3 or first:last:step; else -8:8:0.5. The run's own joins them.")
+    ] = None,
+    out: OutFolder = None,
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
+    device: Device = "auto",
+) -> None:
+    """Drop weights with log α above a threshold: error and what is left against the threshold, without retraining."""
+
+    def action() -> None:
+        from bnnbench.sparsity_curve import GRID, parse_thresholds, sparsity_curve
+
+        grid = GRID if thresholds is None else parse_thresholds(thresholds)
+        kinds = tuple(f.strip() for f in formats.split(","))
+        for path in sparsity_curve(run, chain=chain, thresholds=grid, out=out, formats=kinds, device=device):
+            typer.echo(str(path))
+
+    _guarded(action)
+
+
 @app.command("ls")
 def ls_command(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=_complete_among(*LISTS))] = "methods",
