@@ -185,6 +185,27 @@ def sparsity_command(
     _guarded(action)
 
 
+@app.command("export")
+def export_command(
+    run: RunPath,
+    sparse: Annotated[bool, typer.Option("--sparse", help="Drop weights, and write a compressed file too.")] = False,
+    chain: Chain = 0,
+    threshold: Annotated[
+        float | None, typer.Option(help="Of log α, with --sparse; else that of the run's layers.", show_default=False)
+    ] = None,
+    out: OutFolder = None,
+    device: Device = "auto",
+) -> None:
+    """Write a trained network as a plain one, for use without stochastic layers; check it against the run."""
+
+    def action() -> None:
+        from bnnbench.export import export
+
+        export(run, sparse=sparse, chain=chain, threshold=threshold, out=out, device=device)
+
+    _guarded(action)
+
+
 @app.command("ls")
 def ls_command(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=_complete_among(*LISTS))] = "methods",
