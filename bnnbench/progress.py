@@ -12,6 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
+PERCENT = {"error": "error %", "sparsity": "sparsity %", "dropped": "dropped %"}  # column → its head
+HEADS = {**PERCENT, "log_alpha_5": "log α 5 %", "log_alpha_50": "median", "log_alpha_95": "95 %"}
 
 
 class Reporter:
@@ -102,13 +104,28 @@ def make_console() -> Console:
 
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str) -> Table:
     """Return the table of the last evaluation."""
-    columns = ("split", "predictor", "chain", "members", "error", "rmse", "nll", "brier", "ece", "auroc")
+    words = ("split", "predictor", "chain")
+    numbers = ("members", "error", "rmse", "nll", "brier", "ece", "auroc", "kl", "sparsity")
+    return _table(rows, (*words, *numbers), title, words)
+
+
+def sparsity_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the table of the weights that each layer keeps, from the rows of sparsity.csv."""
+    rows = list(rows)
+    chain = ("chain",) if len({row["chain"] for row in rows}) > 1 else ()
+    columns = (*chain, "layer", "weights", "kept", "dropped", "compression")
+    quantiles = ("log_alpha_5", "log_alpha_50", "log_alpha_95")
+    return _table(rows, (*columns, *quantiles), "Weights, biases not counted", (*chain, "layer"))
+
+
+def _table(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...], title: str, left: tuple[str, ...]) -> Table:
+    """Return those of `columns` that have any value; the ones in `left` hold words."""
     rows = list(rows)
     shown = [c for c in columns if any(r.get(c) is not None for r in rows)]
     table = Table(title=title, title_justify="left")
     for column in shown:  # a number cut short would be a wrong number
-        word = "error %" if column == "error" else column
-        table.add_column(word, justify="left" if column in columns[:3] else "right", no_wrap=True, overflow="fold")
+        justify = "left" if column in left else "right"
+        table.add_column(HEADS.get(column, column), justify=justify, no_wrap=True, overflow="fold")
     for row in rows:
         table.add_row(*(_cell(column, row.get(column)) for column in shown))
     return table
@@ -117,6 +134,10 @@ def closing_table(rows: Iterable[Mapping[str, Any]], title: str) -> Table:
 def _cell(column: str, value: Any) -> str:
     if value is None:
         return ""
-    if column == "error":
+    if column in PERCENT:
         return f"{100 * value:.2f}"
+    if column == "kl":  # from a fraction of a nat to millions of them
+        return f"{value:.7g}"
+    if column == "compression" or column.startswith("log_alpha"):
+        return f"{value:.2f}"
     return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,7 +1,8 @@
 """A run's folder: config.yaml, manifest.json, metrics.csv, checkpoint.pt, error.txt. Safe against a crash anywhere.
 
 Files that are replaced are written under a temporary name and renamed. metrics.csv only grows, a whole evaluation at a
-time; a checkpoint holds its length, and a continued run cuts off what was written after the checkpoint.
+time; a checkpoint holds its length, and a continued run cuts off what was written after the checkpoint. A run whose
+layers drop weights or have an α ends with sparsity.csv: how many each layer keeps.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import io
 import json
 import os
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ class RunFolder:
         self.note(status="running")  # first of all: what is half replaced must not be taken for finished
         table = self.path / "metrics.csv"
         if checkpoint is None:
-            (self.path / "checkpoint.pt").unlink(missing_ok=True)
+            for old in ("checkpoint.pt", "sparsity.csv"):
+                (self.path / old).unlink(missing_ok=True)
             table.write_text(",".join(COLUMNS) + "\n")
         else:
             with table.open("r+b") as stream:
@@ -90,6 +92,10 @@ class RunFolder:
             raise OSError(f"checkpoint.pt could not be written ({str(error).splitlines()[0]})") from error
         os.replace(partial, self.path / "checkpoint.pt")
 
+    def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write rows, all with the same columns, to the file `name`; see `write_csv`."""
+        write_csv(self.path / name, rows)
+
     def note(self, **facts: Any) -> None:
         """Add facts to manifest.json."""
         self.manifest.update(facts)
@@ -113,6 +119,17 @@ class RunFolder:
         partial = self.path / f"{name}.partial"
         partial.write_text(text)
         os.replace(partial, self.path / name)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the file at `path` by a table of `rows`, numbers in full precision; None is an empty cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(partial, path)
 
 
 def run_path(raw: Mapping[str, Any]) -> Path:

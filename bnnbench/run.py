@@ -22,7 +22,8 @@ from bnnbench.evaluation import Row
 from bnnbench.layers import statistics
 from bnnbench.noise import layer_stream
 from bnnbench.potential import Potential, kl_weight
-from bnnbench.progress import Reporter, closing_table, make_console
+from bnnbench.progress import Reporter, closing_table, make_console, sparsity_table
+from bnnbench.pruning import sparsity_rows
 from bnnbench.records import RunFolder, is_finished, now, run_path
 from bnnbench.schedules import convergence_warning
 from bnnbench.snapshot import restore, state_of
@@ -46,7 +47,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     folder = RunFolder(raw)
     try:
         with layer_stream(seeds.derive(config.seed, 0, "layers"), parts.device):
-            rows = _train(config, parts, folder, console)
+            rows, sparsity = _train(config, parts, folder, console)
     except KeyboardInterrupt:
         folder.note(status="interrupted", end=now())
         raise
@@ -62,12 +63,14 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     finally:
         folder.close()
     console.print(closing_table(rows, config.method.label))
+    if sparsity:
+        console.print(sparsity_table(sparsity))
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
     return folder.path
 
 
-def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> list[Row]:
-    """Train, evaluate and record; return the rows of the last evaluation."""
+def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:
+    """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv."""
     checkpoint = folder.resume(anew=config.force)
     iteration, rows = 0, []
     clock = Clock(parts.device)
@@ -120,10 +123,13 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
             clock.lap("eval")
     finally:
         reporter.close()
+    sparsity = sparsity_rows(parts.chains)
+    if sparsity:
+        folder.table("sparsity.csv", sparsity)
     final = {f"{row['split']}/{row['predictor']}/{row['chain']}": row for row in rows}
     spent = {f"{what}_seconds": seconds for what, seconds in clock.seconds.items()}
     folder.note(status="finished", end=now(), final=final, **spent)
-    return rows
+    return rows, sparsity
 
 
 def step(update: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:

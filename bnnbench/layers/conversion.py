@@ -1,4 +1,4 @@
-"""Make a plain network stochastic by replacing its layers, and read off a network its KL and its sparsity."""
+"""Make a plain network stochastic by replacing its layers, and back; read off a network its KL and its sparsity."""
 
 from __future__ import annotations
 
@@ -53,12 +53,52 @@ def convert(
         if isinstance(module, nn.MultiheadAttention) and module.out_proj in chosen:
             # It reads the weight without calling the layer: there would be no noise, and nothing would say so.
             raise ConfigError(f"{name}: the inside of nn.MultiheadAttention cannot be made stochastic. Exclude it.")
-    made = {layer: make(layer) for layer in dict.fromkeys(plain.values()) if layer in chosen}
+    return _replaced(network, {layer: make(layer) for layer in dict.fromkeys(plain.values()) if layer in chosen})
+
+
+def _replaced(network: nn.Module, made: Mapping[nn.Module, nn.Module]) -> nn.Module:
     for parent in list(network.modules()):
         for name, child in parent._modules.items():  # not named_children(): a layer used twice is replaced twice
             if child in made:
                 parent._modules[name] = made[child]
     return made.get(network, network)
+
+
+def mean_weight(layer: Affine) -> Tensor:
+    """Return the weight that `layer` predicts with when it does not draw: its mean, 0 where it is dropped."""
+    return torch.where(layer.kept(), layer.weight, 0.0) if hasattr(layer, "kept") else layer.weight
+
+
+@torch.no_grad()
+def deconvert(network: nn.Module, weight_of: Callable[[Affine], Tensor] = mean_weight) -> nn.Module:
+    """Replace the stochastic layers of `network` in place by nn.Linear and nn.Conv2d, and return the network.
+
+    The reverse of `convert`: names, biases, shared layers and modes stay. What a posterior has beside its mean (α, σ)
+    is gone, so in evaluation the outputs are the same to the bit, and in training there is no noise any more. If
+    `network` is itself such a layer, the plain one is returned. Layers of other packages stay as they are.
+
+    Args:
+        network: with layers of this package, or of yours that are derived from `Affine`.
+        weight_of: from a stochastic layer the plain layer's weight, which is copied.
+    """
+    return _replaced(network, {m: _plain(m, weight_of(m)) for m in network.modules() if isinstance(m, Affine)})
+
+
+def _plain(layer: Affine, weight: Tensor) -> nn.Linear | nn.Conv2d:
+    settings: dict[str, Any] = {"bias": layer.bias is not None, "device": weight.device, "dtype": weight.dtype}
+    if not layer.is_conv:
+        plain: nn.Linear | nn.Conv2d = nn.utils.skip_init(nn.Linear, layer.units, len(weight), **settings)
+    else:
+        settings |= {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
+        settings["padding"] = layer.padding
+        if layer._pad is not None:  # by width first: left, right, top, bottom
+            (left, right, top, bottom), settings["padding_mode"] = layer._pad
+            settings["padding"] = (top, left) if (left, top) == (right, bottom) else "same"
+        plain = nn.utils.skip_init(nn.Conv2d, layer.units, len(weight), tuple(weight.shape[2:]), **settings)
+    plain.weight.copy_(weight)
+    if layer.bias is not None:
+        plain.bias.copy_(layer.bias)
+    return plain.train(layer.training)
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -142,7 +182,7 @@ class Sparsity:
     @property
     def dropped(self) -> float:
         """Fraction of the weights that are dropped, 0 to 1."""
-        return 1 - self.kept / self.weights
+        return (self.weights - self.kept) / self.weights
 
     @property
     def compression(self) -> float:
@@ -178,7 +218,8 @@ def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> t
     All dense and convolutional layers count, those without dropped weights as fully kept.
 
     Args:
-        network: at least one of its layers has an α (variational dropout, sparse or not, or mean-field).
+        network: at least one of its layers has an α (variational dropout, sparse or not, or mean-field), or drops
+            weights by a rule of its own.
         state: parameters to use in place of the network's own, e.g. one chain's.
 
     Raises:
@@ -199,10 +240,12 @@ def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> t
                 alpha = alpha.repeat_interleave(count // len(alpha))  # an α shared by weights counts for each
                 alphas.append(alpha)
             layers[name] = Sparsity(count, kept, _quantiles(alpha))
-        if not alphas:
+        if not (alphas or any(hasattr(m, "kept") for m in network.modules())):
             raise ConfigError("No layer has an α: sparsity needs method.layers.name=sparse_vd, vd or mean_field.")
         total = Sparsity(
-            sum(s.weights for s in layers.values()), sum(s.kept for s in layers.values()), _quantiles(torch.cat(alphas))
+            sum(s.weights for s in layers.values()),
+            sum(s.kept for s in layers.values()),
+            _quantiles(torch.cat(alphas) if alphas else torch.empty(0)),
         )
         return total, layers
 

@@ -15,6 +15,7 @@ import pytest
 from synthetic_runs import row, write_run
 
 from bnnbench import cli, results
+from bnnbench.commands import results as verbs
 
 FINAL = {"sgd": [0.05, 0.08, 0.06], "psgld": [0.02, 0.04, 0.03]}
 
@@ -182,8 +183,8 @@ def test_collect_works_while_a_run_is_writing(runs, bnnbench):
 def test_the_choices_are_those_that_compare_takes():
     from bnnbench import compare, comparison_text
 
-    assert cli.JUDGED == compare.PREDICTORS
-    assert set(comparison_text.SHOWN) == set(compare.METRICS) <= {"seconds", *cli.MEASURES}
+    assert verbs.JUDGED == compare.PREDICTORS
+    assert set(comparison_text.SHOWN) == set(compare.METRICS) <= {"seconds", *verbs.MEASURES}
 
 
 @pytest.mark.parametrize("verb", ["compare", "collect"])

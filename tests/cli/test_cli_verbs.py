@@ -10,7 +10,7 @@ import time
 import pytest
 from commands import left_behind
 
-from bnnbench import cli
+from bnnbench.commands import results as verbs
 
 HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "matplotlib", "numpy", "pandas", "yaml", "sklearn", "scipy")
 LOADED = f"""
@@ -96,11 +96,11 @@ def test_exit_codes_and_answers(words, code, said, bnnbench, here):
 def test_plots_help_lists_the_choices_that_plots_take(bnnbench):
     from bnnbench.plots import panels
 
-    assert set(cli.MEASURES) == {*panels.Y, *panels.Y_OF_TRAINING}
-    assert set(cli.X_AXES) == set(panels.X)
-    assert set(cli.PREDICTORS) == set(panels.PREDICTORS)
+    assert set(verbs.MEASURES) == {*panels.Y, *panels.Y_OF_TRAINING}
+    assert set(verbs.X_AXES) == set(panels.X)
+    assert set(verbs.PREDICTORS) == set(panels.PREDICTORS)
     text = re.sub(r"[\s│]+", " ", bnnbench("plot", "--help").stdout)
-    for values in (cli.MEASURES, cli.X_AXES, cli.PREDICTORS):
+    for values in (verbs.MEASURES, verbs.X_AXES, verbs.PREDICTORS):
         assert " | ".join(values) in text
 
 

@@ -1,0 +1,45 @@
+"""What all verbs share: errors in a line or two, and the completion of a choice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+
+def guarded(action: Callable[[], Any]) -> Any:
+    """Run `action`; show an error that the user can mend in its own one or two lines and exit with 1."""
+    from bnnbench.errors import BnnbenchError
+
+    try:
+        done = action()
+        sys.stdout.flush()
+        return done
+    except BnnbenchError as error:
+        typer.echo(f"error: {error}", err=True)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # `bnnbench ls | head -1`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it leaves
+    except OSError as error:  # a folder that cannot be written, a full disk
+        typer.echo(f"error: {error.filename}: {error.strerror}." if error.filename else f"error: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def complete_among(*values: str) -> Callable[[str], list[str]]:
+    """Return a completion among `values`."""
+    return lambda incomplete: [value for value in values if value.startswith(incomplete)]
+
+
+def choice(values: tuple[str, ...], about: str = "") -> Any:
+    """Return an option that takes one of `values`, which its help lists."""
+    return typer.Option(help=about + " | ".join(values), autocompletion=complete_among(*values))
+
+
+def words(commas: str) -> list[str]:
+    """Return the words between commas."""
+    return [word.strip() for word in commas.split(",")]
