@@ -24,7 +24,7 @@ app.add_typer(data_app, name="data")
 
 
 def _guarded(action: Callable[[], Any]) -> Any:
-    """Run `action`; show an error that the user can mend in its own one or two lines and exit with 1."""
+    """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""
     from bnnbench.errors import BnnbenchError
 
     try:
@@ -33,6 +33,7 @@ def _guarded(action: Callable[[], Any]) -> Any:
         return done
     except BnnbenchError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
@@ -83,8 +84,8 @@ def run_command(
 ) -> None:
     """Run a method: bnnbench run method=psgld dataset=mnist method.update.lr=1e-3.
 
-    Hydra's override grammar; -m sweeps over lists (method=sgld,psgld seed=0,1,2); --cfg job prints the configuration;
-    --force runs anew over a finished run; --help lists every group and key.
+    Hydra's override grammar; -m sweeps over lists (method=sgld,psgld seed=0,1,2), -j 4 of them at a time; --cfg job
+    prints the configuration; --force runs anew over a finished run; --help lists every group and key.
     """
     arguments = ["force=true" if a == "--force" else a for a in overrides or []]
 

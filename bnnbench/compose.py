@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import traceback
@@ -19,9 +20,12 @@ _HELP = """bnnbench run [FLAGS] [OVERRIDES]: one run, or with -m one for each co
 
   bnnbench run method=sgld dataset=mnist method.update.lr=0.1
   bnnbench run -m method=sgld,psgld seed=0,1,2
+  bnnbench run -m -j 4 seed=range(0,20)
 
---force runs anew over a finished run; --cfg job prints the configuration; --config-dir adds a folder with your own
-method/, model/, dataset/ and schedule/ files; --info and --hydra-help say more. `bnnbench ls` describes the choices.
+-m checks all runs before the first starts and runs as many at a time as there are GPUs, or else cores; -j 4 (--jobs 4)
+says how many; hydra/launcher=slurm or ray runs them on a cluster. --force runs anew over a finished run; --cfg job
+prints the configuration; --config-dir adds a folder with your own method/, model/, dataset/ and schedule/ files; --info
+and --hydra-help say more. `bnnbench ls` describes the choices.
 """
 
 
@@ -53,6 +57,9 @@ def run_hydra(arguments: Sequence[str], task: Callable[[dict[str, Any]], Any], n
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
+    from bnnbench.sweep import register
+
+    register()
     argv = _ordered(arguments)
     jobs = 0
     failures: list[tuple[bool, Exception]] = []  # of a sweep or not, and what happened
@@ -99,7 +106,7 @@ def _ordered(arguments: Sequence[str]) -> list[str]:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    flags = [word for word in ("--force", *parser._option_string_actions) if word.startswith("--")]
+    flags = [word for word in ("--force", "--jobs", *parser._option_string_actions) if word.startswith("--")]
 
     def refuse(message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
@@ -107,11 +114,15 @@ def _ordered(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(f"{unknown[0]}: no such flag.{did_you_mean(unknown[0], flags)}")
         raise ConfigError(f"{message}. Flags: {', '.join(flags)}.")
 
-    parser.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
-    parsed = parser.parse_intermixed_args(list(arguments))
-    rest = list(arguments)
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ours.add_argument("-j", "--jobs")
+    parser.error = ours.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
+    mine, rest = ours.parse_known_args(list(arguments))
+    parsed = parser.parse_intermixed_args(rest)
     for override in parsed.overrides:
         rest.remove(override)
+    if mine.jobs is not None:
+        parsed.overrides.append(f"hydra.launcher.n_jobs={mine.jobs}")
     texts = {"header": _HELP, "footer": "Powered by Hydra (https://hydra.cc)."}
     shown = [f"hydra.help.{part}='{text}'" for part, text in texts.items()] if parsed.help else []
     return [*parsed.overrides, *shown, *rest]
