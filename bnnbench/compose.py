@@ -159,6 +159,8 @@ def translate(error: Exception) -> Exception:
             f"{error.override}: not of the form key=value ({error.message.splitlines()[0]}).\n"
             "A value with one of =,:[]{}()'\" or blanks goes in quotes, for the shell too: 'key=\"a=b\"'."
         )
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        return ConfigError("-m goes with none of --run, --cfg, --info and --experimental-rerun: they are for one run.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []

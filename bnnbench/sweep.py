@@ -89,6 +89,8 @@ class Sweeper(HydraSweeper):
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
         combinations = BasicSweeper.split_arguments(overrides, None)[0]
+        if not combinations:
+            raise ConfigError("The sweep has no run: one of the keys was given no value, as by range(0,0) or glob(x*).")
         jobs = list(dict.fromkeys(plan(self.hydra_context, self.config, combinations)))
         todo = [job for job in jobs if job.raw["force"] or not is_finished(job.path)]
 
@@ -125,7 +127,8 @@ def plan(context: HydraContext, config: DictConfig, combinations: Sequence[Seque
             mine = translate(error)
             if not isinstance(mine, BnnbenchError):
                 raise
-            problems.setdefault(str(mine), []).append(overrides)
+            for line in str(mine).splitlines():
+                problems.setdefault(line, []).append(overrides)
             continue
         job = Job(tuple(overrides), raw, label, run_path(raw))
         jobs.append(by_path.setdefault(job.path.absolute(), job))
@@ -135,16 +138,23 @@ def plan(context: HydraContext, config: DictConfig, combinations: Sequence[Seque
 
 
 def _refusal(problems: Mapping[str, Sequence[Sequence[str]]], combinations: Sequence[Sequence[str]]) -> str:
-    """Return a line for every problem, with the overrides that all runs which have it share, and others do not."""
+    """Return a line for every problem, with the overrides that all runs which have it share, and others do not.
+
+    Args:
+        problems: a line → the combinations that have this problem.
+        combinations: all of them.
+    """
     everywhere = set(combinations[0]).intersection(*combinations)
-    lines = []
+    lines: list[str] = []
+    before: Sequence[Sequence[str]] = ()
     for what, wrong in problems.items():
         shared = set(wrong[0]).intersection(*wrong) - everywhere
         named = " ".join(override for override in wrong[0] if override in shared and override not in what)
-        lines.append((f"{named}: " if named else "") + " ".join(what.splitlines()))
+        lines.append(f"{named}: {what}" if named and wrong != before else what)
+        before = wrong
     if len(lines) > SHOWN:
-        lines[SHOWN:] = [f"… and {len(lines) - SHOWN} more problems"]
-    count = sum(map(len, problems.values()))
+        lines[SHOWN:] = [f"… and {len(lines) - SHOWN} more"]
+    count = len({tuple(overrides) for wrong in problems.values() for overrides in wrong})
     return "\n".join([*lines, f"{count} of {len(combinations)} runs cannot start, so none was started."])
 
 

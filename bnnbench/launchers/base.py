@@ -93,7 +93,7 @@ class FuturesLauncher(Launcher):
                         waiting.clear()
                         self._stop(asked, running, watcher)
                     handed = [waiting.popleft() for _ in range(min(len(waiting), self.slots - len(running)))]
-                    for job, handle in zip(handed, self.submit(handed) if handed else (), strict=True):
+                    for job, handle in zip(handed, self.submit(handed, running) if handed else (), strict=True):
                         running[handle] = job
                         watcher.started(job)
                     self.wait(running)
@@ -143,8 +143,8 @@ class FuturesLauncher(Launcher):
         """Make ready for `jobs`, set `slots`, and return a line that says where they run."""
 
     @abstractmethod
-    def submit(self, jobs: Sequence[Job]) -> Sequence[Handle]:
-        """Hand `jobs` out, never more than there are free slots."""
+    def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Handle]:
+        """Hand `jobs` out, beside what is `running`: never more than there are free slots."""
 
     def wait(self, running: Collection[Handle]) -> None:
         """Return when one of `running` may have ended, after a `TICK` at the latest."""

@@ -48,9 +48,9 @@ class Local(FuturesLauncher):
             self._pool.append(_Slot(environment, Path(self._folder.name) / f"worker-{number}.log"))
         return f"{self.slots} at a time" + (f", on {len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "")
 
-    def submit(self, jobs: Sequence[Job]) -> Sequence[Future[Any]]:
-        """Give each of `jobs` to a process that has none."""
-        free = [slot for slot in self._pool if slot.future is None or slot.future.done()]
+    def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Future[Any]]:
+        """Give each of `jobs` to a process that has none, and whose last outcome was taken."""
+        free = [slot for slot in self._pool if slot.future not in running]
         return [slot.submit(job) for slot, job in zip(free, jobs, strict=False)]
 
     def wait(self, running: Collection[Handle]) -> None:

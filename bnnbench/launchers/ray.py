@@ -58,7 +58,7 @@ class Ray(FuturesLauncher):
         self.slots = self.n_jobs if isinstance(self.n_jobs, int) else len(jobs)
         return f"tasks of Ray, {have.get('CPU', 0):g} cores and {have.get('GPU', 0):g} GPUs"
 
-    def submit(self, jobs: Sequence[Job]) -> Sequence[Handle]:
+    def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Handle]:
         """Hand `jobs` to Ray."""
         handles = []
         for job in jobs:

@@ -123,8 +123,8 @@ class SweepReporter:
 
 def sweep_table(outcomes: Mapping[Job, Outcome]) -> Table:
     """Return the table of how many runs ended in which way, and of those that failed why."""
-    table = Table(title="sweep", title_justify="left")
-    for word, side in (("", "left"), ("runs", "right"), ("", "left")):
+    table = Table()
+    for word, side in (("sweep", "left"), ("runs", "right"), ("", "left")):
         table.add_column(word, justify=side, overflow="fold")
     for status, meaning in MEANINGS.items():
         mine = {job: outcome for job, outcome in outcomes.items() if outcome.status == status}

@@ -58,7 +58,7 @@ class Slurm(FuturesLauncher):
         self.slots = len(jobs)
         return f"queued by {self.cluster}, logs in {self.folder}"
 
-    def submit(self, jobs: Sequence[Job]) -> Sequence[Handle]:
+    def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Handle]:
         """Hand `jobs` to Slurm as one array."""
         self._looked = time.monotonic()
         self._missing: set[str] = set()

@@ -1,0 +1,173 @@
+"""Sweeps in an empty folder: in this process, which has torch already, or as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bnnbench.launchers.base import FuturesLauncher
+from bnnbench.launchers.jobs import FINISHED, Job, Outcome
+
+# 28 iterations on digits.
+QUICK = ("model.widths=[8]", "epochs=2", "members.burn_in=5", "eval.every=10", "threads=1", "method=sgd")
+OURS = ("--config-dir", "my_conf", "model=fateful", *QUICK[1:])
+
+# A network that misbehaves as its option says, in the fifth step: its run has a folder then, and it may have rows.
+FATEFUL = '''
+"""Two dense layers that may misbehave."""
+import os, signal, sys, time
+from math import prod
+from pathlib import Path
+from torch import nn
+
+
+class Fateful(nn.Sequential):
+    def forward(self, x):
+        if self.training:
+            self.passes += 1
+        if self.passes == 5:
+            befall(self.fate)
+        return super().forward(x)
+
+
+def befall(fate):
+    if fate == "killed":
+        print("last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fate == "exits":
+        sys.exit("enough")
+    if fate == "bug":
+        raise RuntimeError("a bug")
+    if fate == "waits":
+        while not Path("go").exists():
+            time.sleep(0.02)
+    if fate == "told":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+
+def build(in_shape, outputs, *, fate: str = "well", units: int = 8):
+    if fate == "early":
+        os._exit(3)
+    network = Fateful(nn.Flatten(), nn.Linear(prod(in_shape), units), nn.Tanh(), nn.Linear(units, outputs))
+    network.fate, network.passes = fate, 0
+    return network
+'''
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The user's folder, with a network of theirs: model=fateful model.fate=…."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "__init__.py").touch()
+    (tmp_path / "theirs" / "fateful.py").write_text(FATEFUL)
+    (tmp_path / "my_conf" / "model").mkdir(parents=True)
+    (tmp_path / "my_conf" / "model" / "fateful.yaml").write_text(
+        "name: theirs.fateful\nlabel: Fateful\ninit: torch\nfate: well\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # bnnbench adds the working directory
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a worker's share of the cores is part of what is tested
+    yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def sweep(here: Path) -> Iterator[Callable[..., Result]]:
+    """Return words → how the sweep `bnnbench run -m <words>` ended and what it said; its parent is this process."""
+    from bnnbench.cli import app
+
+    def go(*words: str) -> Result:
+        result = CliRunner().invoke(app, ["run", "-m", *words])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    handlers = list(logging.root.handlers)
+    yield go
+    logging.root.handlers[:] = handlers  # Hydra's write to a stream that ends with the test
+
+
+@pytest.fixture
+def planned(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[Job], str]]:
+    """Return words → the jobs that a sweep would hand to its launcher, and what it said. None is run."""
+
+    def go(*words: str) -> tuple[list[Job], str]:
+        handed: list[Job] = []
+
+        def run(self: FuturesLauncher, jobs: list[Job], watcher: Any) -> dict[Job, Outcome]:
+            handed.extend(jobs)
+            return {job: Outcome(FINISHED) for job in jobs}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FuturesLauncher, "run", run)
+            result = sweep(*words)
+        assert result.exit_code == 0, result.stderr
+        return handed, result.stdout
+
+    return go
+
+
+@pytest.fixture
+def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return words → the process of `bnnbench run -m <words>`, with a process group of its own as in a terminal."""
+    started = []
+
+    def go(*words: str, **variables: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bnnbench.cli", "run", "-m", *words],
+            env={**os.environ, "PYTHONPATH": path, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield go
+    for process in started:
+        for one in members(process.pid):
+            os.kill(one, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def manifests(here: Path) -> Callable[[], list[dict[str, Any]]]:
+    """Return the manifests of all runs."""
+    return lambda: [json.loads(path.read_text()) for path in sorted(here.glob("results/*/*/manifest.json"))]
+
+
+def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait until `condition` holds, while `process` runs."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def members(group: int) -> list[int]:
+    """Return the processes that live in a process group."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()  # state, parent, group, …
+        except OSError:
+            continue
+        if int(fields[2]) == group and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
