@@ -23,7 +23,7 @@ from bnnbench.launchers.jobs import FINISHED, Job, Outcome
 QUICK = ("model.widths=[8]", "epochs=2", "members.burn_in=5", "eval.every=10", "threads=1", "method=sgd")
 OURS = ("--config-dir", "my_conf", "model=fateful", *QUICK[1:])
 
-# A network that misbehaves as its option says, in the fifth step: its run has a folder then, and it may have rows.
+# A network that misbehaves as its option says, in a step where its run has a folder, and one that `waits` a checkpoint.
 FATEFUL = '''
 """Two dense layers that may misbehave."""
 import os, signal, sys, time
@@ -36,7 +36,7 @@ class Fateful(nn.Sequential):
     def forward(self, x):
         if self.training:
             self.passes += 1
-        if self.passes == 5:
+        if self.passes == (25 if self.fate == "waits" else 5):
             befall(self.fate)
         return super().forward(x)
 
@@ -52,6 +52,13 @@ def befall(fate):
     if fate == "waits":
         while not Path("go").exists():
             time.sleep(0.02)
+    if fate == "stubborn":
+        Path("stubborn").touch()
+        while True:
+            try:
+                time.sleep(0.02)
+            except KeyboardInterrupt:
+                pass
     if fate == "told":
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(5)

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from conftest import OURS, QUICK, members, until
+from conftest import OURS, members, until
 
 LONG = (*OURS, "epochs=1000000", "checkpoint_every=0", "-j2", "seed=0,1,2")
 
@@ -74,7 +74,6 @@ def test_a_sweep_that_is_killed_takes_its_workers_along_and_the_next_resumes_its
 def test_two_sweeps_at_once_do_every_run_once(start, manifests, here):
     words = (*OURS, "model.fate=waits", "seed=0,1", "-j2")
     first = start(*words)
-    until(lambda: len(list(here.glob("results/*/*/checkpoint.pt"))) == 2, first) if False else None
     until(lambda: [m["status"] for m in manifests()] == ["running"] * 2, first)
     second = start(*words)
     said, errors = second.communicate(timeout=120)
@@ -86,7 +85,3 @@ def test_two_sweeps_at_once_do_every_run_once(start, manifests, here):
     assert (first.returncode, errors) == (0, "")
     assert [m["status"] for m in manifests()] == ["finished"] * 2
     assert not list(here.glob("results/*/*/error.txt"))
-
-
-def test_a_run_in_use_by_a_sweep_is_no_failure_for_a_single_run_either(here):
-    assert QUICK  # replaced below
