@@ -77,8 +77,10 @@ class SweepReporter:
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Say how `job` ended."""
         self.ended_count += 1
-        if self._bar is not None and job in self._tasks:
-            self._bar.remove_task(self._tasks.pop(job))
+        if self._bar is not None:
+            if job in self._tasks:
+                self._bar.remove_task(self._tasks.pop(job))
+            self._show_all(0.0)
         words = [f"[{self.ended_count}/{self.total}] {outcome.status} {job}"]
         if outcome.status in (FINISHED, RESUMED):
             words += [last_scores(job.path), f"{outcome.seconds:.{1 if outcome.seconds < 10 else 0}f} s"]
@@ -107,8 +109,13 @@ class SweepReporter:
                 self._tasks[job] = self._bar.add_task(job.label or job.path.name, total=place[1], place="")
             if job in self._tasks:
                 self._bar.update(self._tasks[job], completed=place[0], place=f"{place[0]}/{place[1]}")
-        whole = f"{self.ended_count}/{self.total}"
-        self._bar.update(self._all, completed=self.ended_count + share, place=whole)
+        self._show_all(share)
+
+    def _show_all(self, share: float) -> None:
+        """Bring the bar of all runs to those that ended and the `share` that the others have done."""
+        if self._bar is not None:
+            place = f"{self.ended_count}/{self.total}"
+            self._bar.update(self._all, completed=self.ended_count + share, place=place)
 
     def close(self) -> None:
         """Take the bars away."""

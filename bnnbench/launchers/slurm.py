@@ -54,7 +54,7 @@ class Slurm(FuturesLauncher):
             )
             self._executor.update_parameters(name="bnnbench", **options)
         except (RuntimeError, ValueError, TypeError, NameError) as error:  # no sbatch here; no such option
-            raise BnnbenchError(f"hydra/launcher=slurm: {error}") from error
+            raise BnnbenchError(f"hydra/launcher=slurm: {str(error).splitlines()[0]}") from error
         self.slots = len(jobs)
         return f"queued by {self.cluster}, logs in {self.folder}"
 
@@ -103,11 +103,10 @@ class Slurm(FuturesLauncher):
             last = handle.job.paths.stderr.read_text(errors="replace").splitlines()[-KEPT_LINES:]
         except OSError:
             last = []
-        state = handle.job.state
-        told = "" if state == "UNKNOWN" else f" (Slurm: {state})"
-        return f"job {handle.job.job_id} ended without a result{told}; its log: {handle.job.paths.stderr}", "\n".join(
-            last
-        )
+        state = handle.job.state if self.cluster == "slurm" else "UNKNOWN"
+        told = "" if state == "UNKNOWN" else f" ({state})"
+        why = f"job {handle.job.job_id} ended without a result{told}; its log: {handle.job.paths.stderr}"
+        return why, "\n".join(last)
 
 
 class _Queued:
