@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.launchers.base import FuturesLauncher, Handle
-from bnnbench.launchers.jobs import Job, Outcome
+from bnnbench.launchers.jobs import INTERRUPTED, Job, Outcome
 
 QUEUE_EVERY = 15.0  # seconds between two looks at the queue
 KEPT_LINES = 12  # of what a job wrote before it died
@@ -61,7 +63,8 @@ class Slurm(FuturesLauncher):
     def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Handle]:
         """Hand `jobs` to Slurm as one array."""
         self._looked = time.monotonic()
-        self._missing: set[str] = set()
+        self._missing: set[_Queued] = set()
+        self._stopping = False
         try:
             return [_Queued(job) for job in self._executor.map_array(Resumable(), [dict(job.raw) for job in jobs])]
         except (subprocess.CalledProcessError, RuntimeError, OSError) as error:
@@ -71,7 +74,7 @@ class Slurm(FuturesLauncher):
     def wait(self, running: Collection[Handle]) -> None:
         """Look at the queue now and then: without Slurm's accounting, that a job is gone is all there is to know."""
         time.sleep(0.5)
-        if self.cluster != "slurm" or time.monotonic() - self._looked < QUEUE_EVERY:
+        if self.cluster != "slurm" or time.monotonic() - self._looked < (1.0 if self._stopping else QUEUE_EVERY):
             return
         self._looked = time.monotonic()
         try:
@@ -80,21 +83,25 @@ class Slurm(FuturesLauncher):
             ).stdout.split()
         except (OSError, subprocess.CalledProcessError):  # the controller is busy: next time
             return
-        absent = {handle.job.job_id for handle in running if isinstance(handle, _Queued)} - set(listed)
-        for handle in running:
-            # Missing twice: a result that was just written may take a moment to be seen on another node.
-            if isinstance(handle, _Queued) and handle.job.job_id in absent & self._missing:
-                handle.gone = True
+        absent = {handle for handle in running if isinstance(handle, _Queued) and handle.job.job_id not in listed}
+        # Missing twice: a result that was just written may take a moment to be seen on another node.
+        for handle in absent if self._stopping else absent & self._missing:
+            handle.gone = True
         self._missing = absent
 
     def interrupt(self, running: Collection[Handle]) -> None:
         """Take all jobs out of the queue; those that run get SIGTERM and some seconds."""
+        self._stopping = True
         for handle in running:
             assert isinstance(handle, _Queued)
             handle.job.cancel(check=False)
-            handle.gone = True
 
-    kill = interrupt
+    def kill(self, running: Collection[Handle]) -> None:
+        """Wait for them no longer: Slurm kills what is left after its KillWait."""
+        self.interrupt(running)
+        for handle in running:
+            assert isinstance(handle, _Queued)
+            handle.gone = True
 
     def died(self, handle: Handle, error: Exception) -> tuple[str, str]:
         """Return what Slurm says of the job, and the last lines of its log."""
@@ -133,9 +140,13 @@ class Resumable:
         """Run the resolved configuration `raw`."""
         if "SLURM_CPUS_PER_TASK" in os.environ:  # read by torch when it is imported
             os.environ.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
-        from bnnbench.launchers.worker import execute
+        from bnnbench.launchers.worker import ask, execute
 
-        return execute(raw)
+        signal.signal(signal.SIGTERM, ask)  # of scancel; submitit would let it pass, until SIGKILL
+        outcome = execute(raw)
+        if outcome.status == INTERRUPTED:
+            sys.exit("interrupted")  # and no result: Slurm may start it again
+        return outcome
 
     def checkpoint(self, raw: Mapping[str, Any]) -> Any:
         """Return what is queued again: the same, which goes on from the run's checkpoint."""

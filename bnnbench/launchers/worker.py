@@ -30,7 +30,7 @@ _asked = False
 def prepare(environment: Mapping[str, str], log: str) -> None:
     """Set this worker process up: signals, variables that torch reads when it is imported, output into `log`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _ask)
+    signal.signal(signal.SIGTERM, ask)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while it was not yet ignored
     os.environ.update(environment)
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -109,7 +109,8 @@ def keep_failure(raw: Mapping[str, Any], why: str, trace: str = "") -> None:
         folder.close()
 
 
-def _ask(*_: Any) -> None:
+def ask(*_: Any) -> None:
+    """Handle SIGTERM: stop the run, once, as a Ctrl-C would; between two runs take note."""
     global _asked
     first, _asked = not _asked, True
     if first and not _idle.is_set():
