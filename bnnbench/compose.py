@@ -26,6 +26,9 @@ _HELP = """bnnbench run [FLAGS] [OVERRIDES]: one run, or with -m one for each co
 says how many; hydra/launcher=slurm or ray runs them on a cluster. --force runs anew over a finished run; --cfg job
 prints the configuration; --config-dir adds a folder with your own method/, model/, dataset/ and schedule/ files; --info
 and --hydra-help say more. `bnnbench ls` describes the choices.
+
+Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep: some, and none failed); 130 interrupted.
+The same command again does what is left.
 """
 
 

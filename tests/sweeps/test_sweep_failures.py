@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import OURS, QUICK
+from fates import OURS, QUICK
 
 REASONS = {
     "bug": "RuntimeError: a bug",

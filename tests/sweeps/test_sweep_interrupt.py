@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
+import filelock
 import pytest
-from conftest import OURS, members, until
+from fates import OURS, members, until
 
 LONG = (*OURS, "epochs=1000000", "checkpoint_every=0", "-j2", "seed=0,1,2")
 
@@ -40,6 +41,7 @@ def test_ctrl_c_leaves_runs_that_resume_and_no_process(running, planned, sweep, 
     assert not list(here.glob("results/*/*/*.partial"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_kills_a_run_that_does_not_stop(start, here):
     process = start(*OURS, "model.fate=stubborn", "seed=0,1", "-j1")
     until(lambda: (here / "stubborn").exists(), process)
@@ -57,6 +59,7 @@ def _line_with(stream, word):
     return next(line for line in stream if word in line)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_takes_its_workers_along_and_the_next_resumes_its_runs(running, start, manifests, here):
     process = running("epochs=20", "model.fate=waits")
     os.kill(process.pid, signal.SIGKILL)
@@ -71,6 +74,7 @@ def test_a_sweep_that_is_killed_takes_its_workers_along_and_the_next_resumes_its
     assert [m["status"] for m in manifests()] == ["finished"] * 3
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_once_do_every_run_once(start, manifests, here):
     words = (*OURS, "model.fate=waits", "seed=0,1", "-j2")
     first = start(*words)
@@ -85,3 +89,14 @@ def test_two_sweeps_at_once_do_every_run_once(start, manifests, here):
     assert (first.returncode, errors) == (0, "")
     assert [m["status"] for m in manifests()] == ["finished"] * 2
     assert not list(here.glob("results/*/*/error.txt"))
+
+
+def test_a_run_that_another_process_writes_is_left_to_it(sweep, planned, manifests):
+    jobs, _ = planned(*OURS, "seed=0,1")
+    jobs[0].path.mkdir(parents=True)
+    with filelock.FileLock(jobs[0].path / ".lock"):
+        swept = sweep(*OURS, "seed=0,1", "-j1")
+    assert swept.exit_code == 75
+    assert swept.stderr == "error: 1 of 2 runs are in use by another process; try again later.\n"
+    assert "[1/2] in use digits-fateful-sgd-" in swept.stdout
+    assert [m["status"] for m in manifests()] == ["finished"]

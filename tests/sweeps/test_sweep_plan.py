@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
-from conftest import QUICK
+from fates import QUICK
 
 
 @pytest.fixture

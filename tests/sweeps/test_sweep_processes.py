@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from conftest import QUICK
+from fates import QUICK
 
 from bnnbench.launchers.jobs import Job
 from bnnbench.launchers.local import Local, usable_cores
