@@ -27,8 +27,8 @@ says how many; hydra/launcher=slurm or ray runs them on a cluster. --force runs 
 prints the configuration; --config-dir adds a folder with your own method/, model/, dataset/ and schedule/ files; --info
 and --hydra-help say more. `bnnbench ls` describes the choices.
 
-Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep: some, and none failed); 130 interrupted.
-The same command again does what is left.
+Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep: some runs, and none failed);
+130 interrupted. The same command again does what is left.
 """
 
 
