@@ -52,8 +52,8 @@ def run_command(
 ) -> None:
     """Run a method: bnnbench run method=psgld dataset=mnist method.update.lr=1e-3.
 
-    Hydra's override grammar; -m sweeps over lists (method=sgld,psgld seed=0,1,2); --cfg job prints the configuration;
-    --force runs anew over a finished run; --help lists every group and key.
+    Hydra's override grammar; -m sweeps over lists (method=sgld,psgld seed=0,1,2), -j 4 of them at a time; --cfg job
+    prints the configuration; --force runs anew over a finished run; --help lists every group and key.
     """
     arguments = ["force=true" if a == "--force" else a for a in overrides or []]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import traceback
@@ -20,9 +21,15 @@ _HELP = """bnnbench run [FLAGS] [OVERRIDES]: one run, or with -m one for each co
 
   bnnbench run method=sgld dataset=mnist method.update.lr=0.1
   bnnbench run -m method=sgld,psgld seed=0,1,2
+  bnnbench run -m -j 4 seed=range(0,20)
 
---force runs anew over a finished run; --cfg job prints the configuration; --config-dir adds a folder with your own
-method/, model/, dataset/ and schedule/ files; --info and --hydra-help say more. `bnnbench ls` describes the choices.
+-m checks all runs before the first starts and runs as many at a time as there are GPUs, or else cores; -j 4 (--jobs 4)
+says how many; hydra/launcher=slurm or ray runs them on a cluster. --force runs anew over a finished run; --cfg job
+prints the configuration; --config-dir adds a folder with your own method/, model/, dataset/ and schedule/ files; --info
+and --hydra-help say more. `bnnbench ls` describes the choices.
+
+Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep: some runs, and none failed);
+130 interrupted. The same command again does what is left.
 """
 
 
@@ -54,6 +61,9 @@ def run_hydra(arguments: Sequence[str], task: Callable[[dict[str, Any]], Any], n
     import hydra
     from omegaconf import DictConfig, OmegaConf
 
+    from bnnbench.sweep import register
+
+    register()
     argv = _ordered(arguments)
     jobs = 0
     failures: list[tuple[bool, Exception]] = []  # of a sweep or not, and what happened
@@ -100,7 +110,7 @@ def _ordered(arguments: Sequence[str]) -> list[str]:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    flags = [word for word in ("--force", *parser._option_string_actions) if word.startswith("--")]
+    flags = [word for word in ("--force", "--jobs", *parser._option_string_actions) if word.startswith("--")]
 
     def refuse(message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
@@ -108,11 +118,15 @@ def _ordered(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(f"{unknown[0]}: no such flag.{did_you_mean(unknown[0], flags)}")
         raise ConfigError(f"{message}. Flags: {', '.join(flags)}.")
 
-    parser.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
-    parsed = parser.parse_intermixed_args(list(arguments))
-    rest = list(arguments)
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ours.add_argument("-j", "--jobs")
+    parser.error = ours.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
+    mine, rest = ours.parse_known_args(list(arguments))
+    parsed = parser.parse_intermixed_args(rest)
     for override in parsed.overrides:
         rest.remove(override)
+    if mine.jobs is not None:
+        parsed.overrides.append(f"hydra.launcher.n_jobs={mine.jobs}")
     texts = {"header": _HELP, "footer": "Powered by Hydra (https://hydra.cc)."}
     shown = [f"hydra.help.{part}='{text}'" for part, text in texts.items()] if parsed.help else []
     return [*parsed.overrides, *shown, *rest]
@@ -149,6 +163,8 @@ def translate(error: Exception) -> Exception:
             f"{error.override}: not of the form key=value ({error.message.splitlines()[0]}).\n"
             "A value with one of =,:[]{}()'\" or blanks goes in quotes, for the shell too: 'key=\"a=b\"'."
         )
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        return ConfigError("-m goes with none of --run, --cfg, --info and --experimental-rerun: they are for one run.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []

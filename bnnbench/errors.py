@@ -9,6 +9,8 @@ from collections.abc import Iterable
 class BnnbenchError(Exception):
     """Base of all errors shown without a traceback; the message is the whole story."""
 
+    exit_code = 1  # of the command that ends with it
+
 
 class ConfigError(BnnbenchError):
     """A name, key, type or range in the configuration is wrong."""
@@ -16,6 +18,12 @@ class ConfigError(BnnbenchError):
 
 class DataError(BnnbenchError):
     """A data file is missing, truncated, of another shape or of another checksum."""
+
+
+class InUseError(BnnbenchError):
+    """Another process is writing this run. Nothing is wrong: the same command later finds it finished or resumes it."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
 class DivergedError(BnnbenchError):

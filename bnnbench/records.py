@@ -23,7 +23,7 @@ import yaml
 
 from bnnbench.columns import COLUMNS
 from bnnbench.config import folder_name
-from bnnbench.errors import BnnbenchError
+from bnnbench.errors import InUseError
 
 
 class RunFolder:
@@ -33,7 +33,7 @@ class RunFolder:
         raw: the resolved configuration; with its hash it names the folder.
 
     Raises:
-        BnnbenchError: another process is writing this folder.
+        InUseError: another process is writing this folder.
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise BnnbenchError(f"{self.path} is being written by another process; nothing was changed.") from None
+            raise InUseError(f"{self.path} is being written by another process; nothing was changed.") from None
         self.manifest = _read_manifest(self.path)
 
     def resume(self, anew: bool) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import typer
 
 
 def guarded(action: Callable[[], Any]) -> Any:
-    """Run `action`; show an error that the user can mend in its own one or two lines and exit with 1."""
+    """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""
     from bnnbench.errors import BnnbenchError
 
     try:
@@ -20,6 +20,7 @@ def guarded(action: Callable[[], Any]) -> Any:
         return done
     except BnnbenchError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None

@@ -1,0 +1,47 @@
+"""One run's failure is its own: said, kept, counted, and no other run suffers."""
+
+from __future__ import annotations
+
+from fates import OURS, QUICK
+
+REASONS = {
+    "bug": "RuntimeError: a bug",
+    "early": "its process ended with exit code 3",  # before its run had a folder
+    "exits": "SystemExit: enough",
+    "killed": "its process was killed (SIGKILL): out of memory?",
+    "told": "its process was told to stop from outside (SIGTERM)",
+}
+
+
+def test_planted_failures_cost_their_own_runs_only(sweep, planned, here, manifests):
+    well = [f"well{i}" for i in range(7)]
+    words = (*OURS, f"model.fate={','.join([*REASONS, *well])}")
+    swept = sweep(*words, "-j2")
+    assert swept.exit_code == 1
+    assert swept.stderr.splitlines()[-1].startswith("error: 5 of 12 runs failed")
+    assert [m["status"] for m in manifests()].count("finished") == 7
+
+    kept = sorted(path.read_text() for path in here.glob("results/*/*/error.txt"))
+    assert [text.splitlines()[0] for text in kept] == sorted(REASONS.values())
+    assert [m["error"] for m in manifests() if m["status"] == "failed"].count(REASONS["early"]) == 1
+    assert sum("last words" in text for text in kept) == 1  # of the one that was killed
+    assert sum("Traceback" in text for text in kept) == 2  # a bug, and a sys.exit
+    table = swept.stdout[swept.stdout.index("sweep") :]
+    for fate, reason in REASONS.items():
+        assert f"(model.fate={fate}): {reason}" in swept.stderr  # at once
+        assert f"(model.fate={fate}): {reason}" in table  # and at the end
+
+    again, said = planned(*words)  # what failed is tried again, what is finished is not
+    assert "12 runs, 7 finished before" in said
+    assert [job.raw["model"]["fate"] for job in again] == [*REASONS]
+
+
+def test_a_setting_that_only_the_data_prove_wrong_and_a_divergence(sweep, here, manifests):
+    swept = sweep(*QUICK, "batch_size=100,5000", "method.update.lr=0.1,1e30", "-j1")
+    assert swept.exit_code == 1
+    assert "3 of 4 runs failed" in swept.stderr
+    assert swept.stderr.count("batch_size=5000 is more than the 1438 training data") == 2
+    (kept,) = here.glob("results/*/*/error.txt")  # of the divergence; nothing was written of the others
+    assert "iteration" in kept.read_text()
+    assert sorted(m["status"] for m in manifests()) == ["failed", "finished"]
+    assert "Traceback" not in swept.stderr

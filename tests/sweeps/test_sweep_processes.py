@@ -1,0 +1,71 @@
+"""How many processes a sweep takes, and what each of them may use."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from fates import QUICK
+
+from bnnbench.launchers.jobs import Job
+from bnnbench.launchers.local import Local, usable_cores
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """Return what the launcher takes for runs with these devices and threads, on a machine of 8 cores."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    def taken(n_jobs="auto", devices=("auto",) * 20, threads="auto", gpus=()):
+        monkeypatch.setattr("bnnbench.launchers.local.usable_cores", lambda: 8)
+        monkeypatch.setattr("bnnbench.launchers.local.visible_gpus", lambda: list(gpus))
+        launcher = Local(n_jobs)
+        jobs = [Job((), {"device": device, "threads": threads}, "", Path(str(i))) for i, device in enumerate(devices)]
+        launcher.start(jobs)
+        environments = [slot.environment for slot in launcher._pool]
+        launcher.close()
+        return environments
+
+    return taken
+
+
+def test_the_cores_are_divided_among_the_processes(processes):
+    assert processes() == [{"OMP_NUM_THREADS": "1"}] * 8
+    assert processes(3) == [{"OMP_NUM_THREADS": "2"}] * 3
+    assert processes(devices=["cpu"] * 2) == [{"OMP_NUM_THREADS": "4"}] * 2  # no more processes than runs
+    assert processes(16) == [{"OMP_NUM_THREADS": "1"}] * 16
+
+
+def test_threads_that_were_asked_for_are_left_and_leave_room_for_fewer_processes(processes, monkeypatch):
+    assert len(processes(threads=4)) == 2
+    assert len(processes(3, threads=4)) == 3
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert processes(2) == [{}] * 2
+
+
+def test_each_process_sees_one_gpu(processes):
+    seen = [environment["CUDA_VISIBLE_DEVICES"] for environment in processes(gpus=["2", "5"])]
+    assert seen == ["2", "5"]
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in processes(4, gpus=["2", "5"])] == ["2", "5", "2", "5"]
+    assert len(processes(devices=["cpu"] * 20, gpus=["0"])) == 8
+    named = processes(devices=["cuda:1", "cuda:0", "auto"], gpus=["0", "1"])  # the runs choose for themselves
+    assert [e.get("CUDA_VISIBLE_DEVICES") for e in named] == [None, None]
+
+
+def test_a_run_in_a_worker_is_the_run_that_it_would_be_alone(sweep, manifests, here, monkeypatch):
+    swept = sweep(*QUICK[:4], "method=psgld", "seed=0,1", "name=swept", "--jobs", "2")
+    assert swept.exit_code == 0, swept.stderr
+    assert "2 at a time" in swept.stdout
+    share = max(1, usable_cores() // 2)
+    assert [m["threads"] for m in manifests()] == [share] * 2  # threads: auto
+    monkeypatch.setenv("OMP_NUM_THREADS", str(share))
+    alone = sweep(*QUICK[:4], "method=psgld", "seed=0,1", "name=alone", "hydra/launcher=basic")
+    assert alone.exit_code == 0, alone.stderr
+    for table in here.glob("results/swept/*/metrics.csv"):
+        assert scores(table) == scores(here / "results" / "alone" / table.parent.name / table.name)
+
+
+def scores(path):
+    with path.open() as table:
+        return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(table)]
