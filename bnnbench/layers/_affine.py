@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from bnnbench.layers._fused import Op, fused
 
 FLOOR = 1e-16  # of a variance under a root: the root of exactly 0 has an infinite slope, and ∞ · 0 would be NaN
 
@@ -104,9 +108,27 @@ class Affine(nn.Module):
 def normal(mean: Tensor, variance: Tensor, floor: float = FLOOR) -> Tensor:
     """Return mean + √variance ⊙ ε with ε ~ N(0, I), differentiable in both: the local reparameterisation's draw.
 
-    Fast convolutions may return −1e-10 where the variance is 0, hence the clamp.
+    Fast convolutions may return −1e-10 where the variance is 0: below the floor it has no slope.
     """
-    return mean + variance.clamp_min(floor).sqrt() * torch.randn_like(mean)
+    return fused(_normal(floor), mean, variance, torch.randn_like(mean))
+
+
+@cache
+def _normal(floor: float) -> Op:
+    def plain(mean: Tensor, variance: Tensor, epsilon: Tensor) -> Tensor:
+        return mean + variance.clamp_min(floor).sqrt() * epsilon
+
+    def value(mean: Tensor, variance: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        std = variance.clamp_min(floor).sqrt_()
+        return torch.addcmul(mean, std, epsilon), std
+
+    def grads(
+        grad: Tensor, mean: Tensor, variance: Tensor, epsilon: Tensor, y: Tensor, std: Tensor
+    ) -> tuple[Tensor, Tensor, None]:
+        slope = (grad * epsilon).div_(std).mul_(0.5)
+        return grad, torch.ops.aten.threshold_backward(slope, variance, floor), None  # 0 up to the floor
+
+    return Op(plain, value, grads)
 
 
 def log_ratio(log_variance: Tensor, mean: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class Dropout(Affine):
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations under fresh masks."""
         mask = torch.rand_like(x) < self.p
-        return self.affine(torch.where(mask, x / self.p, 0.0), self.weight, self.bias)
+        return self.affine(x / self.p * mask, self.weight, self.bias)  # on a CPU far faster than torch.where
 
     def extra_repr(self) -> str:
         """Return the sizes and p."""

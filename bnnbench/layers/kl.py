@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bnnbench.layers._fused import Op, fused
+
 CONSTANT = 0.6351814227  # (γ + log 2)/2
 
 # Kingma, Salimans & Welling 2015 (section 3.3 and its appendix): the cubic's coefficients.
@@ -49,7 +51,28 @@ def sigmoid(log_alpha: Tensor) -> Tensor:
 
     σ is the logistic function. Molchanov et al. 2017; within 0.01 of the exact curve.
     """
+    return fused(SIGMOID, log_alpha)
+
+
+def _sigmoid(log_alpha: Tensor) -> Tensor:
     return K1 * torch.sigmoid(-(K2 + K3 * log_alpha)) + 0.5 * F.softplus(-log_alpha)
+
+
+def _sigmoid_value(log_alpha: Tensor) -> tuple[Tensor, Tensor]:
+    # The slope is −k₁k₃ s (1 − s) − ½ u/(1 + u), with s the logistic function's complement and u = 1/α.
+    s = torch.rsub(log_alpha, -K2, alpha=K3).sigmoid_()
+    u = log_alpha.neg().exp_().clamp_max_(torch.finfo(log_alpha.dtype).max)
+    softplus = torch.log1p(u)
+    torch.maximum(softplus, -log_alpha, out=softplus)  # for an infinite u
+    fall = u.div_(u + 1).mul_(0.5).addcmul_(s, s, value=-K1 * K3).add_(s, alpha=K1 * K3)
+    return softplus.mul_(0.5).add_(s, alpha=K1), fall
+
+
+def _sigmoid_grads(grad: Tensor, log_alpha: Tensor, value: Tensor, fall: Tensor) -> tuple[Tensor]:
+    return (fall * -grad,)
+
+
+SIGMOID = Op(_sigmoid, _sigmoid_value, _sigmoid_grads)
 
 
 def gaussian_kl(mean: Tensor, std: Tensor, prior_std: float) -> Tensor:

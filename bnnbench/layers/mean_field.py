@@ -6,11 +6,11 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnnbench.layers import _gaussian
 from bnnbench.layers._affine import Affine, check_choice, check_positive, log_ratio, normal
-from bnnbench.layers.kl import gaussian_kl
+from bnnbench.layers._fused import fused
 
 ESTIMATORS = ("local", "separate", "single")
 
@@ -82,17 +82,17 @@ class MeanField(Affine):
     @property
     def std(self) -> Tensor:
         """σ of the weights."""
-        return F.softplus(self.rho)
+        return fused(_gaussian.STD, self.rho)
 
     @property
     def bias_std(self) -> Tensor | None:
         """σ of the biases; None if they are not random."""
-        return None if self.bias_rho is None else F.softplus(self.bias_rho)
+        return None if self.bias_rho is None else fused(_gaussian.STD, self.bias_rho)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations under q, in the shape of the output."""
-        bias_variance = None if self.bias_rho is None else self.bias_std.square()
-        return self.mean(x), self.affine(x.square(), self.std.square(), bias_variance)
+        bias_variance = None if self.bias_rho is None else fused(_gaussian.VARIANCE, self.bias_rho)
+        return self.mean(x), self.affine(x.square(), fused(_gaussian.VARIANCE, self.rho), bias_variance)
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise, by the layer's estimator."""
@@ -113,12 +113,13 @@ class MeanField(Affine):
 
     def kl(self) -> Tensor:
         """Return KL(q ‖ prior) in nats, summed over weights and random biases."""
-        total = self._kl(self.weight, self.std)
-        return total if self.bias_rho is None else total + self._kl(self.bias, self.bias_std)
+        total = self._kl(self.weight, self.rho)
+        return total if self.bias_rho is None else total + self._kl(self.bias, self.bias_rho)
 
-    def _kl(self, mean: Tensor, std: Tensor) -> Tensor:
+    def _kl(self, mean: Tensor, rho: Tensor) -> Tensor:
         if self.prior == "gaussian":
-            return gaussian_kl(mean, std, self.prior_std).sum()
+            return fused(_gaussian.kl(self.prior_std), mean, rho)
+        std = fused(_gaussian.STD, rho)
         negative_entropy = -(std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
         draws = mean + std * _noise(mean, (self.kl_samples,))
         return negative_entropy - log_mixture(draws, *self.mixture).sum() / self.kl_samples

@@ -8,10 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bnnbench.layers import _alpha, _sparse
 from bnnbench.layers._affine import Affine, check_choice, log_ratio, normal
+from bnnbench.layers._fused import fused
+from bnnbench.layers._sparse import LIMIT
 from bnnbench.layers.kl import sigmoid
 
-LIMIT = 8.0  # log α is held in [−8, 8]
 ROOT = 1e-8  # added to a variance under the root
 
 
@@ -73,22 +75,21 @@ class SparseVD(Affine):
     def current_log_alpha(self) -> Tensor:
         """Return log α in [−8, 8], in the shape of the weight."""
         if self.parametrisation == "additive":
-            return log_ratio(self.log_sigma2, self.weight).clamp(-LIMIT, LIMIT)
-        return self.log_alpha.clamp(-LIMIT, LIMIT)
+            return _sparse.log_alpha(self.weight, self.log_sigma2)
+        return fused(_sparse.CLIP, self.log_alpha)
 
     def variance(self) -> Tensor:
         """Return σ² of the weights."""
-        theta2 = self.weight.square()
         if self.parametrisation == "multiplicative":
-            return self.current_log_alpha().exp() * theta2
-        # exp(clip(log σ² − log θ²)) θ² without the logarithm of a θ that may be 0: within the limits σ² itself.
-        limit = math.exp(LIMIT)
-        return torch.minimum(torch.maximum(self.log_sigma2.exp(), theta2 / limit), theta2 * limit)
+            return fused(_alpha.variance(math.inf), self.weight, self.current_log_alpha())
+        return fused(_sparse.VARIANCE, self.weight, self.log_sigma2)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations in training, in the shape of the output."""
-        theta = self.sparse_weight() if self.train_clip else self.weight
-        return self.affine(x, theta, self.bias), self.affine(x.square(), self.variance(), None) + ROOT
+        theta, variance = self.weight, self.variance()
+        if self.train_clip:
+            theta = fused(_sparse.kept_weight(self.threshold), theta, variance.detach())
+        return self.affine(x, theta, self.bias), self.affine(x.square(), variance, None).add_(ROOT)
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise."""
@@ -104,11 +105,13 @@ class SparseVD(Affine):
 
     def sparse_weight(self) -> Tensor:
         """Return θ with the dropped weights at exactly 0."""
-        return torch.where(self.kept(), self.weight, 0.0)
+        return self.weight * self.kept()
 
     def kl(self) -> Tensor:
         """Return KL(q ‖ prior) in nats, summed over the weights."""
-        return sigmoid(self.current_log_alpha()).sum()
+        if self.parametrisation == "multiplicative":
+            return sigmoid(self.current_log_alpha()).sum()
+        return fused(_sparse.KL, self.weight, self.log_sigma2)
 
     def extra_repr(self) -> str:
         """Return the sizes, the parametrisation and the threshold."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from bnnbench.layers import _alpha
 from bnnbench.layers import kl as forms
 from bnnbench.layers._affine import Affine, check_choice, check_positive, normal
+from bnnbench.layers._fused import fused
 
 KL = {"cubic": forms.cubic, "bound": forms.bound, "sigmoid": forms.sigmoid, "none": None}
 
@@ -71,21 +73,31 @@ class VariationalDropout(Affine):
         if alpha > max_alpha:
             raise ValueError(f"alpha must be in (0, {max_alpha:g}] with kl={kl}, got {alpha}")
         self.noise, self.per, self.kl_form, self.max_alpha = noise, per, kl, max_alpha
+        self._limit = math.log(max_alpha)
         shape = {"layer": (), "unit": (self.units,), "weight": self.weight.shape}[per]
         self.log_alpha = nn.Parameter(self.weight.new_full(shape, math.log(alpha)))
 
     def current_log_alpha(self) -> Tensor:
         """Return log α, held at or below its limit; shape [], [units] or that of the weight."""
-        if math.isinf(self.max_alpha):
-            return self.log_alpha
-        return _AtMost.apply(self.log_alpha, math.log(self.max_alpha))
+        return _alpha.at_most(self.log_alpha, self._limit)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations with type B, in the shape of the output."""
-        alpha, x2, theta2 = self.current_log_alpha().exp(), x.square(), self.weight.square()
         if self.per == "weight":
-            return self.mean(x), self.affine(x2, alpha * theta2, None)
-        return self.mean(x), self.affine(self.per_unit(alpha) * x2, theta2, None)
+            variance = fused(_alpha.variance(self._limit), self.weight, self.log_alpha)
+        else:
+            rate = fused(_alpha.rate(self._limit), self.log_alpha)
+            variance = fused(_alpha.PRODUCT, self.weight, self._of_weights(rate))
+        return self.mean(x), self.affine(x.square(), variance, None)
+
+    def _of_weights(self, values: Tensor) -> Tensor:
+        """Return `values`, [units] or [], expanded to the shape of the weight."""
+        if not values.dim():
+            return values.expand_as(self.weight)
+        groups = self.groups if self.is_conv else 1
+        outputs, inputs, *kernel = self.weight.shape
+        grouped = values.view(groups, 1, inputs, *[1] * len(kernel)).expand(-1, outputs // groups, -1, *kernel)
+        return grouped.reshape(self.weight.shape)
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise."""
@@ -100,32 +112,13 @@ class VariationalDropout(Affine):
         form = KL[self.kl_form]
         if form is None:
             return self.weight.new_zeros(())
+        if self.kl_form == "cubic":
+            divergence = fused(_alpha.cubic_kl(self._limit), self.log_alpha)
+        else:
+            divergence = form(self.current_log_alpha()).sum()
         count = self.units if self.noise == "A" else self.weight.numel()
-        return form(self.current_log_alpha()).sum() * (count / self.log_alpha.numel())
+        return divergence * (count / self.log_alpha.numel())
 
     def extra_repr(self) -> str:
         """Return the sizes, the type of noise, what has an α and the KL."""
         return f"{super().extra_repr()}, noise={self.noise}, per={self.per}, kl={self.kl_form}"
-
-
-class _AtMost(torch.autograd.Function):
-    """min(x, limit) with the projected gradient: beyond the limit only that which leads a descent step back.
-
-    A plain clamp has no gradient there, and an α that once stepped over its limit would stay for good.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, limit: float) -> Tensor:
-        return x.clamp_max(limit)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:
-        x, ctx.limit = inputs
-        ctx.save_for_backward(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return torch.where((x < ctx.limit) | (grad > 0), grad, 0.0), None

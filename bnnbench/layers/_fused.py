@@ -1,0 +1,118 @@
+"""Elementwise functions of a layer's weights whose slopes are known in closed form: few passes over memory, both ways.
+
+A layer has far more weights than activations, and twenty elementwise operations over its weights take longer than its
+matrix products. Plain autograd makes a tensor for every intermediate result and walks through all of them again on the
+way back; an `Op` says the same in few operations, in place wherever it can. On a CPU, operations that read or make a
+boolean mask (where, masked_fill, comparisons, the slopes of clamp) are five to twenty times slower than arithmetic:
+the masks here are 0 and 1 in the weights' own dtype, by comparison in place.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Op(NamedTuple):
+    """A function f of tensors of one shape: elementwise or, with `total`, the sum of its elements.
+
+    Attributes:
+        plain: (x₁, …, xₙ) → f elementwise, as the papers write it. Defines the function; the gradient of a gradient
+            goes through it.
+        value: (x₁, …, xₙ) → (f, kept₁, …), the same in fewer operations, with what `grads` needs. With `total` its
+            first argument is the number of leading axes that f keeps: those of stacked networks. See `total`.
+        grads: (grad, x₁, …, xₙ, f, kept₁, …) → the gradients. It must not change what it is given.
+        total: whether `value` sums.
+    """
+
+    plain: Callable[..., Tensor]
+    value: Callable[..., tuple[Tensor, ...]]
+    grads: Callable[..., tuple[Tensor | None, ...]]
+    total: bool = False
+
+
+def fused(op: Op, *tensors: Tensor) -> Tensor:
+    """Return op(x₁, …, xₙ), differentiable any number of times and under the transforms of torch.func.
+
+    Args:
+        op: the function.
+        tensors: of one shape; under ``torch.vmap`` all may be stacked, or some.
+    """
+    if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
+        value = op.plain(*tensors)
+        return value.sum() if op.total else value
+    if _transforms_active():
+        return _Transformed.apply(op, 0, *tensors)[0]
+    return _Fused.apply(op, 0, *tensors)
+
+
+def total(values: Tensor, lead: int) -> Tensor:
+    """Return the sums over all axes but the first `lead`."""
+    return values.flatten(lead).sum(-1) if lead else values.sum()
+
+
+def total_of_squares(values: Tensor, lead: int) -> Tensor:
+    """Return the sums of the squares over all axes but the first `lead`."""
+    flat = values.flatten(lead)
+    return torch.linalg.vecdot(flat, flat)
+
+
+class _Fused(torch.autograd.Function):
+    """An `Op` where no transform of torch.func is at work: half the overhead, which is all that a small layer costs."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Op, lead: int, *tensors: Tensor) -> Tensor:
+        output = op.value(lead, *tensors) if op.total else op.value(*tensors)
+        _remember(ctx, op, lead, tensors, output)
+        return output[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        op, saved = ctx.op, ctx.saved_tensors
+        if grad is None:
+            return (None,) * (2 + ctx.count)
+        if ctx.lead and op.total:
+            grad = grad.reshape(grad.shape + (1,) * (saved[0].dim() - ctx.lead))
+        if not torch.is_grad_enabled():
+            return None, None, *op.grads(grad, *saved)
+        value, pull = torch.func.vjp(op.plain, *saved[: ctx.count])
+        return None, None, *pull(grad.expand_as(value))
+
+
+class _Transformed(_Fused):
+    """The same under vmap, grad and the like, which ask for what is kept to be an output."""
+
+    @staticmethod
+    def forward(op: Op, lead: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return op.value(lead, *tensors) if op.total else op.value(*tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        op, lead, *tensors = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        _remember(ctx, op, lead, tensors, output)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], op: Op, lead: int, *tensors: Tensor) -> tuple[Any, Any]:
+        stacked = (
+            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
+            for x, axis in zip(tensors, in_dims[2:], strict=True)
+        )
+        output = _Transformed.apply(op, lead + 1, *stacked)
+        return output, (0,) * len(output)
+
+
+def _remember(ctx: Any, op: Op, lead: int, tensors: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.op, ctx.lead, ctx.count = op, lead, len(tensors)
+    ctx.set_materialize_grads(False)  # it would make zeros for what is kept
+    ctx.save_for_backward(*tensors, *output)
+
+
+# Whether a transform is at work; where torch does not say, the general way serves.
+_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+# torch asks for the signature at every call and would find it out anew each time.
+_Transformed.forward.__signature__ = inspect.signature(_Transformed.forward)  # type: ignore[attr-defined]
