@@ -104,7 +104,7 @@ def run_command(
 # The words that `plot` and `ls` take: written out, for the modules that own them import pandas and numpy.
 X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
 PREDICTORS = ("posterior", "current", "both", "pooled")
-LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs")
+LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs", "figures")
 
 
 def _choice(values: tuple[str, ...], about: str = "") -> Any:
@@ -216,9 +216,9 @@ def collect_command(
 @app.command("ls")
 def ls_command(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=_complete_among(*LISTS))] = "methods",
-    results: Annotated[Path, typer.Option(help="For runs: where they lie.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="For runs and figures: where runs lie.")] = Path("results"),
 ) -> None:
-    """List what can be run, or what has been run."""
+    """List what can be run, what has been run, and how far the figures of papers are."""
 
     def action() -> None:
         from bnnbench.listing import show
