@@ -74,7 +74,7 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
     from bnnbench.plots import style
 
     title = f"{figure.title} (quick)" if quick else figure.title
-    below = text(figure, data, title, f"{name}.png")
+    below = text(figure, data, title, f"{name}.png", quick)
     readme = None
     if not quick and README.is_file():
         readme = with_block(README.read_text("utf-8"), name, text(figure, data, title, f"{base.as_posix()}/{name}.png"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -21,7 +22,7 @@ def runs_in(folder: Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.manifest.get("temperature") or 0, str(run.folder)))
 
 
-def text(figure: Figure, folder: Path, title: str, image: str) -> str:
+def text(figure: Figure, folder: Path, title: str, image: str, quick: bool = False) -> str:
     """Return what stands below the drawing, as Markdown, the drawing included.
 
     Args:
@@ -29,9 +30,12 @@ def text(figure: Figure, folder: Path, title: str, image: str) -> str:
         folder: the data that it was drawn from.
         title: of the drawing.
         image: the drawing, as seen from where the text will stand.
+        quick: whether it is of the quick version.
     """
+    reduced = f"Quick version: {' '.join(figure.quick) or 'reduced budget'}. Of the full one:" if quick else ""
     table = (figure.table or scores)(folder, figure.published)
-    parts = [f"![{title}]({image})", figure.note, table, published(figure.published), provenance(folder)]
+    words = textwrap.fill(f"{reduced} {figure.note}".strip(), 118, break_long_words=False)
+    parts = [f"### {title}", f"![{title}]({image})", words, table, published(figure.published), provenance(folder)]
     return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
 
 

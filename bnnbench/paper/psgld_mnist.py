@@ -27,8 +27,8 @@ FIGURE = Figure(
     source="Li et al. 2016, the table for MNIST",
     cost="7 minutes on 2 cores; needs `bnnbench data fetch mnist`",
     sweeps=(
-        ("experiment=psgld_mnist", "method=psgld,sgld,rmsprop,sgd", "epochs=20"),
-        ("experiment=psgld_mnist_t1", "method=psgld,sgld,batchnorm_sgld", "epochs=20"),
+        ("experiment=psgld_mnist", "method=psgld,sgld,rmsprop,sgd", "epochs=20", "threads=1"),
+        ("experiment=psgld_mnist_t1", "method=psgld,sgld,batchnorm_sgld", "epochs=20", "threads=1"),
     ),
     quick=("epochs=2",),
     draw=draw,

@@ -20,9 +20,10 @@ ERROR, COMPRESSION = 1.92, 68
 
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
-    """Return test error above, fraction of dropped weights below, against epochs; published end values dotted."""
+    """Return test error above and the fraction of weights left below, against epochs; published end values dotted."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from bnnbench.errors import BnnbenchError
     from bnnbench.paper._tables import runs_in
@@ -30,30 +31,34 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     from bnnbench.plots.series import limits, series
 
     runs = runs_in(data)
+    color = style.METHODS["sparse_vd"].color
     with matplotlib.rc_context(style.RC):
         width, height = style.PANEL
         figure = Canvas(figsize=(1.1 * width, 1.45 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        ends = {"error": ERROR, "sparsity": 100 * (1 - 1 / COMPRESSION)}
-        words = {"error": f"{ERROR} %", "sparsity": f"{COMPRESSION} ×"}
-        for ax, metric in ((above, "error"), (below, "sparsity")):
+        for ax, metric, there in ((above, "error", ERROR), (below, "sparsity", 100 / COMPRESSION)):
             line = series(runs, metric=metric, x="epoch", split="test", predictor="current", scale=100.0)
             if line is None:
                 raise BnnbenchError(f"{data}: its runs have no test {metric}.")
-            look = style.METHODS["sparse_vd"]
-            ax.plot(line.x, line.mean, color=look.color, linewidth=1.8, label="thresholded means")
-            ax.fill_between(line.x, line.mean - line.error, line.mean + line.error, color=look.color, **style.BAND)
-            label = f"Molchanov et al. 2017, {words[metric]} ({SEEN})"
-            ax.axhline(ends[metric], color="#4D4D4D", linestyle=":", linewidth=1.3, label=label)
-            low, high = limits([line])
-            ax.set_ylim(min(low, ends[metric] - 0.05 * (high - low)), high)
-        below.set_ylim(0, 103)
+            middle = line.mean if metric == "error" else 100 - line.mean
+            ax.fill_between(line.x, middle - line.error, middle + line.error, color=color, **style.BAND)
+            ax.plot(line.x, middle, color=color, linewidth=1.3, label="thresholded means")
+            label = f"Molchanov et al. 2017: {ERROR} %, {COMPRESSION} × ({SEEN})"
+            ax.axhline(there, color="#4D4D4D", linestyle=":", linewidth=1.5, label=label)
+            if metric == "error":
+                low, high = limits([line])
+                room = 0.05 * (high - low)
+                ax.set_ylim(min(low, there - room), max(high, there + room))
+        below.set_yscale("log")
+        below.set_ylim(0.8, 130)
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        below.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        below.yaxis.set_minor_formatter(NullFormatter())
         above.set_ylabel("Test error (%)")
-        below.set_ylabel("Weights dropped (%)")
+        below.set_ylabel("Weights left (%)")
         below.set_xlabel("Epochs")
         below.set_xlim(left=0)
-        above.legend(loc="upper right")
-        below.legend(loc="lower right")
+        below.legend(loc="best")
         above.set_title(title)
         figure.align_ylabels()
     return figure

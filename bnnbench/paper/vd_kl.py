@@ -78,7 +78,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
             above.plot([x[i] for i in shown], [columns[name][i] for i in shown], label=words, **look)
             below.plot([x[i] for i in shown], [columns[name][i] - exact[i] for i in shown], **look)
         above.set_ylim(-4.9, 0.35)
-        below.set_ylim(-0.11, 0.11)
+        below.set_ylim(-0.055, 0.055)
         above.set_ylabel(r"$-\mathrm{KL}$ (nats)")
         below.set_ylabel("minus Monte Carlo (nats)")
         below.set_xlabel(r"$\log\,\alpha$")
@@ -100,7 +100,15 @@ def table(data: Path, values: Sequence[Value]) -> str:
     for name, (words, _, _) in FORMS.items():
         off = [columns[name][i] - columns["monte_carlo"][i] for i in _shown(name, x)]
         error = max(columns["standard_error"][i] for i in _shown(name, x))
-        rows.append([words, f"{min(off):+.3f}", f"{max(off):+.3f}", f"{(max(off) - min(off)) / 2:.3f}", f"{error:.4f}"])
+        rows.append(
+            [
+                words,
+                f"{round(min(off), 3) + 0:+.3f}",
+                f"{round(max(off), 3) + 0:+.3f}",
+                f"{(max(off) - min(off)) / 2:.3f}",
+                f"{error:.4f}",
+            ]
+        )
     head = ["approximation of −KL", "least difference", "greatest", "with its best constant", "largest s.e."]
     return markdown(head, rows)
 
