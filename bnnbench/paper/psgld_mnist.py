@@ -25,7 +25,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 FIGURE = Figure(
     title="MNIST, 784-400-400-10",
     source="Li et al. 2016, the table for MNIST",
-    cost="7 minutes on 2 cores; needs `bnnbench data fetch mnist`",
+    cost="15 minutes on 2 cores; needs `bnnbench data fetch mnist`",
     sweeps=(
         ("experiment=psgld_mnist", "method=psgld,sgld,rmsprop,sgd", "epochs=20", "threads=1"),
         ("experiment=psgld_mnist_t1", "method=psgld,sgld,batchnorm_sgld", "epochs=20", "threads=1"),
