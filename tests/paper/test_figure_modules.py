@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
 
+from bnnbench.compose import conf_dir
+from bnnbench.config import folder_name
 from bnnbench.errors import ConfigError
 from bnnbench.paper import READ_OFF, RECALLED, SEEN, Figure, Value
 from bnnbench.paper._figure import figures, load_figure
-from bnnbench.paper._runs import combinations, planned
+from bnnbench.paper._runs import combinations
 from bnnbench.paper._tables import published
 from bnnbench.results import find_runs
 
 EXPECTED = {"layers_mnist": 7, "psgld_a9a": 15, "psgld_mnist": 7, "sparse_vd": 1, "vd_kl": 0}  # runs
 FULL = {"layers_mnist": 100, "psgld_mnist": 20, "sparse_vd": 200}  # epochs
-
-
-@pytest.fixture
-def nothing(tmp_path: Path) -> Path:
-    return tmp_path / "results"
 
 
 def test_figures_are_found_by_their_file() -> None:
@@ -42,59 +42,44 @@ def test_a_figure_says_what_it_is_and_how_it_is_drawn(name: str) -> None:
     assert figure.sweeps or figure.compute
 
 
+@functools.cache
+def configs(name: str, quick: bool) -> list[DictConfig]:
+    """Return the configuration of every run of a figure."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        sweeps = load_figure(name).overrides(quick)
+        return [compose("config", overrides=each) for sweep in sweeps for each in combinations(sweep)]
+
+
 @pytest.mark.parametrize("name", EXPECTED)
-def test_all_runs_of_a_figure_compose_and_differ(name: str, nothing: Path) -> None:
-    figure = load_figure(name)
-    full, quick = (planned(figure.overrides(q), nothing) for q in (False, True))
-    assert len(full) == EXPECTED[name] == sum(len(combinations(sweep)) for sweep in figure.sweeps)
-    assert not set(full) & set(quick)  # a reduced budget makes another run of each
+def test_all_runs_of_a_figure_compose_and_differ(name: str) -> None:
+    full, quick = (
+        {folder_name(OmegaConf.to_container(config, resolve=True)) for config in configs(name, q)}
+        for q in (False, True)
+    )
+    assert len(full) == len(configs(name, False)) == EXPECTED[name]
+    assert not full & quick  # a reduced budget makes another run of each
 
 
 @pytest.mark.parametrize("name", [name for name, runs in EXPECTED.items() if runs])
-def test_the_quick_version_runs_less(name: str, nothing: Path) -> None:
-    from hydra import compose, initialize_config_dir
-
-    from bnnbench.compose import conf_dir
-
-    def steps(quick: bool) -> float:
-        total = 0.0
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            for sweep in load_figure(name).overrides(quick):
-                for overrides in combinations(sweep):
-                    config = compose("config", overrides=overrides)
-                    total += config.iterations / 652 if config.iterations else config.epochs
-        return total
-
-    assert 0 < steps(True) < steps(False) / 8
+def test_the_quick_version_runs_less(name: str) -> None:
+    full, quick = (
+        sum(config.iterations / 652 if config.iterations else config.epochs for config in configs(name, q))
+        for q in (False, True)
+    )
+    assert 0 < quick < full / 8
 
 
 @pytest.mark.parametrize(("name", "epochs"), FULL.items())
 def test_the_budget_of_the_full_version(name: str, epochs: int) -> None:
-    from hydra import compose, initialize_config_dir
-
-    from bnnbench.compose import conf_dir
-
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for sweep in load_figure(name).overrides(quick=False):
-            assert {compose("config", overrides=o).epochs for o in combinations(sweep)} == {epochs}
+    assert {config.epochs for config in configs(name, False)} == {epochs}
 
 
 def test_a9a_runs_at_least_five_seeds_to_15000_iterations_at_T_1() -> None:
-    from hydra import compose, initialize_config_dir
-
-    from bnnbench.compose import conf_dir
-
     seeds: dict[tuple[str, float], set[int]] = {}
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        for sweep in load_figure("psgld_a9a").overrides(quick=False):
-            for overrides in combinations(sweep):
-                config = compose("config", overrides=overrides)
-                assert (config.iterations, config.batch_size, config.method["update"]["temperature"]) == (
-                    15000,
-                    50,
-                    1.0,
-                )
-                seeds.setdefault((config.method.name, config.method["update"]["lr"]), set()).add(config.seed)
+    for config in configs("psgld_a9a", False):
+        update = config.method["update"]
+        assert (config.iterations, config.batch_size, update["temperature"]) == (15000, 50, 1.0)
+        seeds.setdefault((config.method.name, update["lr"]), set()).add(config.seed)
     assert {method for method, _ in seeds} == {"sgld", "psgld"}
     assert all(len(found) >= 5 for found in seeds.values())
 

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 Make = Callable[..., Path]
 
 
-def listed(*words: str) -> dict[str, list[str]]:
-    result = CliRunner().invoke(app, ["ls", "figures", *words])
+def listed() -> dict[str, list[str]]:
+    result = CliRunner().invoke(app, ["ls", "figures"])
     assert result.exit_code == 0, result.stderr
     rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
     assert rows[0] == ["figure", "source", "cost", "state"]
@@ -39,13 +39,14 @@ def test_without_results_all_are_missing(here: Path) -> None:
 
 
 def test_runs_that_are_finished_are_counted(here: Path) -> None:
-    folders = planned(load_figure("psgld_mnist").sweeps, "elsewhere")
+    figure = load_figure("psgld_mnist")
+    folders = planned(figure.sweeps, "elsewhere")
+    folders[0].parent.mkdir(parents=True)
+    assert state("psgld_mnist", figure, Path("elsewhere")) == "missing"
     for folder, word in zip(folders, ("finished", "finished", "running"), strict=False):
         folder.mkdir(parents=True)
         (folder / "manifest.json").write_text(json.dumps({"status": word}))
-    rows = listed("--results", "elsewhere")
-    assert rows["psgld_mnist"][-1] == "partial, 2 of 7 runs"
-    assert rows["psgld_a9a"][-1] == "missing"
+    assert state("psgld_mnist", figure, Path("elsewhere")) == "partial, 2 of 7 runs"
 
 
 def test_what_is_published_is_shown_with_its_commit_and_what_it_lacks(here: Path, make_finished: Make) -> None:
