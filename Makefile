@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format figures bench clean
+.PHONY: help demo test test-all lint format figures figures-quick bench clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,10 +34,11 @@ format: $(STAMP) ## put style and format right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(STAMP) ## the MNIST figure and table of the README: 7 minutes on 2 cores; needs `bnnbench data fetch mnist`
-	$(BIN)/bnnbench run experiment=psgld_mnist epochs=20
-	$(BIN)/bnnbench run -m experiment=psgld_mnist_t1 epochs=20 method=psgld,sgld,batchnorm_sgld,sgd
-	$(BIN)/python -m bnnbench.publish results/psgld_mnist results/psgld_mnist_t1 --name psgld_mnist --x epoch
+figures: $(STAMP) ## the figures of papers, or FIG=psgld_a9a alone; `bnnbench ls figures` says what each costs
+	$(BIN)/python -m bnnbench.paper $(FIG)
+
+figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 minutes on 2 cores
+	$(BIN)/python -m bnnbench.paper --quick $(FIG)
 
 bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
 	$(BIN)/python -m bnnbench.bench

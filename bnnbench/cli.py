@@ -76,15 +76,15 @@ app.command("collect")(results.collect_command)
 app.command("sparsity")(networks.sparsity_command)
 app.command("export")(networks.export_command)
 
-LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs")
+LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs", "figures")
 
 
 @app.command("ls")
 def ls_command(
     what: Annotated[str, typer.Argument(help=" | ".join(LISTS), autocompletion=complete_among(*LISTS))] = "methods",
-    results: Annotated[Path, typer.Option(help="For runs: where they lie.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="For runs and figures: where runs lie.")] = Path("results"),
 ) -> None:
-    """List what can be run, or what has been run."""
+    """List what can be run, what has been run, and how far the figures of papers are."""
 
     def action() -> None:
         from bnnbench.listing import show

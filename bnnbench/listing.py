@@ -22,11 +22,11 @@ HOW_TO_RUN = "Make one: bnnbench run method=psgld"
 
 
 def show(what: str, results: str | Path = "results") -> None:
-    """Print the list called `what`: methods, models, datasets, schedules, experiments or runs.
+    """Print the list called `what`: methods, models, datasets, schedules, experiments, runs or figures.
 
     Args:
         what: the list.
-        results: for runs, the folder that is searched all the way down.
+        results: for runs, the folder that is searched all the way down; for figures, where their runs lie.
 
     Raises:
         ConfigError: no such list.
@@ -42,8 +42,11 @@ def show(what: str, results: str | Path = "results") -> None:
             return
         header = ("run", "dataset", "model", "method", "seed", "status", "iteration", "current", "posterior")
         print_table(header, rows, "The last two: the last test error, or RMSE in the target's units.", wrap=False)
+    elif what == "figures":
+        note = "Make or finish one: make figures FIG=<figure>"
+        print_table(("figure", "source", "cost", "state"), _figures(Path(results)), note)
     else:
-        raise ConfigError(f"ls {what}: no such list.{did_you_mean(what, ['methods', *GROUPS, 'runs'])}")
+        raise ConfigError(f"ls {what}: no such list.{did_you_mean(what, ['methods', *GROUPS, 'runs', 'figures'])}")
 
 
 def print_table(header: Sequence[str], rows: Rows, note: str = "", wrap: bool = True) -> None:
@@ -143,6 +146,14 @@ def _run(run: Run) -> tuple[str, ...]:
     seed = "" if run.seed is None else str(run.seed)
     scores = [_score(run, predictor) for predictor in ("current", "posterior")]
     return (str(run.folder), *parts, seed, _status(run), f"{last:.0f}", *scores)
+
+
+def _figures(results: Path) -> Rows:
+    from bnnbench.paper._figure import figures, load_figure
+    from bnnbench.paper._state import state
+
+    shown = [(name, load_figure(name)) for name in figures()]
+    return [(name, figure.source, figure.cost, state(name, figure, results)) for name, figure in shown]
 
 
 def _status(run: Run) -> str:

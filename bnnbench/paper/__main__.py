@@ -1,0 +1,78 @@
+"""``python -m bnnbench.paper``: run what a figure is missing, publish it, draw it. See `bnnbench.paper`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bnnbench.errors import BnnbenchError
+from bnnbench.paper._figure import Figure, figures, load_figure
+from bnnbench.paper._publish import PUBLISHED, QUICK, publish, redraw
+from bnnbench.paper._runs import run_missing
+
+RESULTS = Path("results")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says, and return the exit code: 0, or 1 if a figure could not be made."""
+    parser = argparse.ArgumentParser(prog="python -m bnnbench.paper", description="Figures of papers, from their runs.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(figures())}")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--quick", action="store_true", help="at reduced budget, below results/quick")
+    how.add_argument("--draw", action="store_true", help="only draw anew from results/published")
+    given = parser.parse_args(arguments)
+    try:
+        chosen = {name: load_figure(name) for name in dict.fromkeys(given.names or figures())}
+        return _draw(chosen, named=bool(given.names)) if given.draw else _make(chosen, given.quick)
+    except BnnbenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+def _make(chosen: dict[str, Figure], quick: bool) -> int:
+    """Run what is missing for all figures, then publish: publishing changes files that the commit of a run is about."""
+    runs: dict[str, list[Path]] = {}
+    failed: list[str] = []
+    for name, figure in chosen.items():
+        print(f"\n{name}: {figure.title}. {'Quick version.' if quick else f'Cost: {figure.cost}.'}", flush=True)
+        results = QUICK / name / "runs" if quick else RESULTS
+        _guarded(name, failed, lambda f=figure, n=name, r=results: runs.update({n: run_missing(f.overrides(quick), r)}))
+    print()
+    for name, folders in runs.items():
+        _guarded(name, failed, lambda n=name, f=folders: _say(publish(n, chosen[n], f, quick)))
+    if failed:
+        print(f"not drawn: {', '.join(failed)}, see above. What is finished is not run again.", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _draw(chosen: dict[str, Figure], named: bool) -> int:
+    failed: list[str] = []
+    for name, figure in chosen.items():
+        if named or (PUBLISHED / name).is_dir():
+            _guarded(name, failed, lambda n=name, f=figure: _say(redraw(n, f)))
+        else:
+            print(f"{name}: not published yet")
+    return int(bool(failed))
+
+
+def _guarded(name: str, failed: list[str], action: Callable[[], object]) -> None:
+    """Do `action`; note a failure and go on."""
+    try:
+        action()
+    except (BnnbenchError, OSError) as error:
+        print(f"error: {name}: {error}", file=sys.stderr, flush=True)
+        failed.append(name)
+
+
+def _say(files: Sequence[Path]) -> None:
+    for file in files:
+        print(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

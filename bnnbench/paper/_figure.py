@@ -1,0 +1,101 @@
+"""What a figure of a paper is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from bnnbench.errors import ConfigError
+from bnnbench.plugins import find, names
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# How a published number is known; the words stand beside it wherever it is shown.
+SEEN = "seen in the source"
+READ_OFF = "read off a plot"
+RECALLED = "recalled, not checked"
+MARKS = (SEEN, READ_OFF, RECALLED)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number that a paper gives.
+
+    Attributes:
+        what: of what: "SGLD", "LeNet-300-100, sparsity of each layer".
+        value: the number; as words where its digits matter ("1.40") or where it is several.
+        source: where it stands: paper, figure or table.
+        mark: `SEEN`, `READ_OFF` or `RECALLED`.
+        unit: behind the number, with its blank.
+        x: of a point on a curve: its place on the figure's x-axis; `value` is then a number.
+        method: ``method=`` of the line that it belongs to: it stands beside that line's scores, or has its colour.
+    """
+
+    what: str
+    value: float | str
+    source: str
+    mark: str
+    unit: str = " %"
+    x: float | None = None
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mark not in MARKS:
+            raise ValueError(f"{self.what}: mark {self.mark!r}; allowed are {', '.join(MARKS)}")
+        if not self.what or not self.source:
+            raise ValueError(f"{self.what or self.value}: a published value says of what it is, and where it stands")
+        if self.x is not None and isinstance(self.value, str):
+            raise ValueError(f"{self.what}: a point at x = {self.x:g} needs a number, not {self.value!r}")
+
+    @property
+    def text(self) -> str:
+        """The value as it was given."""
+        return self.value if isinstance(self.value, str) else f"{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure; the attributes are explained in `bnnbench.paper`."""
+
+    title: str
+    source: str
+    cost: str
+    draw: Callable[[Path, str], matplotlib.figure.Figure]
+    sweeps: tuple[tuple[str, ...], ...] = ()
+    quick: tuple[str, ...] = ()
+    published: tuple[Value, ...] = ()
+    note: str = ""
+    table: Callable[[Path, tuple[Value, ...]], str] | None = None
+    compute: Callable[[Path, bool], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.sweeps and self.compute is None:
+            raise ValueError(f"{self.title}: neither sweeps nor compute: there would be nothing to draw")
+        if self.sweeps and not self.quick:
+            raise ValueError(f"{self.title}: quick is empty: say by which overrides the budget is reduced")
+
+    def overrides(self, quick: bool) -> list[list[str]]:
+        """Return the override list of each sweep; of two for one key, the later holds."""
+        return [[*sweep, *(self.quick if quick else ())] for sweep in self.sweeps]
+
+
+def figures() -> list[str]:
+    """Return the names of all figures."""
+    return names("paper")
+
+
+def load_figure(name: str) -> Figure:
+    """Return the figure called `name`: ``bnnbench/paper/<name>.py``, or a dotted name of the user's own module.
+
+    Raises:
+        ConfigError: no such module, or none of a figure.
+    """
+    module = find("paper", name)
+    figure = getattr(module, "FIGURE", None) if isinstance(module, ModuleType) else module
+    if not isinstance(figure, Figure):
+        raise ConfigError(f"{name}: the module holds no FIGURE = Figure(...), see bnnbench/paper/__init__.py.")
+    return figure

@@ -1,0 +1,109 @@
+"""From finished runs to what is shown: their small files, the drawing, the words below it, the block of the README."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnnbench.errors import BnnbenchError
+from bnnbench.paper._figure import Figure
+from bnnbench.paper._runs import status
+
+PUBLISHED = Path("results/published")
+QUICK = Path("results/quick")
+README = Path("README.md")
+FILES = ("config.yaml", "manifest.json", "metrics.csv")
+FILES_OF_SOME = ("sparsity.csv",)
+
+
+def publish(name: str, figure: Figure, runs: Sequence[Path], quick: bool = False) -> list[Path]:
+    """Put the small files of `runs` together, draw, write the words, and return the files written.
+
+    They are ``NAME.png``, ``NAME.md`` and the folder ``NAME`` below results/published, and the block of the README; of
+    the quick version below results/quick/NAME, and no block.
+
+    Raises:
+        BnnbenchError: a run is not finished, or the README's block has no end; nothing was changed.
+    """
+    unfinished = [str(folder) for folder in runs if status(folder) != "finished"]
+    if unfinished:
+        raise BnnbenchError(f"{name}: not finished: {', '.join(unfinished)}. Run them to their end first.")
+    base = QUICK / name if quick else PUBLISHED
+    partial, kept = base / f".{name}.partial", base / name
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for folder in runs:
+            _copy(folder, partial / folder.parent.name / folder.name)
+        partial.mkdir(parents=True, exist_ok=True)
+        if figure.compute is not None:
+            figure.compute(partial, quick)
+        written = _show(name, figure, partial, base, quick)
+        shutil.rmtree(kept, ignore_errors=True)
+        partial.rename(kept)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [kept, *written]
+
+
+def redraw(name: str, figure: Figure) -> list[Path]:
+    """Draw and write anew from what is published, and return the files written.
+
+    Raises:
+        BnnbenchError: nothing is published.
+    """
+    folder = PUBLISHED / name
+    if not folder.is_dir():
+        raise BnnbenchError(f"{folder}: not there, so there is nothing to draw from. Run: make figures FIG={name}")
+    return _show(name, figure, folder, PUBLISHED, quick=False)
+
+
+def _copy(run: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for file in (*FILES, *FILES_OF_SOME):
+        if file in FILES or (run / file).is_file():
+            shutil.copy(run / file, target / file)
+
+
+def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> list[Path]:
+    """Draw from `data`, write drawing and words into `base`, and the words into the README unless `quick`."""
+    import matplotlib
+
+    from bnnbench.paper._tables import text
+    from bnnbench.plots import style
+
+    title = f"{figure.title} (quick)" if quick else figure.title
+    below = text(figure, data, title, f"{name}.png", quick)
+    readme = None
+    if not quick and README.is_file():
+        readme = with_block(README.read_text("utf-8"), name, text(figure, data, title, f"{base.as_posix()}/{name}.png"))
+    drawn = figure.draw(data, title)
+    image, words = base / f"{name}.png", base / f"{name}.md"
+    half = base / f".{name}.png.partial"
+    try:
+        with matplotlib.rc_context(style.RC):
+            drawn.savefig(half, format="png", metadata=style.METADATA["png"])
+        os.replace(half, image)
+    finally:
+        half.unlink(missing_ok=True)
+    words.write_text(below, "utf-8")
+    if readme is not None:
+        README.write_text(readme, "utf-8")
+    return [image, words]
+
+
+def with_block(readme: str, name: str, block: str) -> str:
+    """Return `readme` with `block` between ``<!-- NAME -->`` and ``<!-- end NAME -->``; as it is without these marks.
+
+    Raises:
+        BnnbenchError: one mark without the other, twice, or in the wrong order.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+    if begin not in readme and end not in readme:
+        return readme
+    before, _, rest = readme.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found or readme.count(begin) > 1 or readme.count(end) > 1:
+        raise BnnbenchError(f"{README}: the block of {name} should be one '{begin}', then one '{end}'.")
+    return f"{before}{begin}\n{block}{end}{after}"

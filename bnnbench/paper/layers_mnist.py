@@ -1,0 +1,44 @@
+"""Stochastic layers on MNIST: dropout, variational dropout, mean-field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnnbench.paper import READ_OFF, Figure, Value
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+KINGMA = "Kingma et al. 2015, figure 1, 3 × 250"
+METHODS = ("adam", "dropout", "gaussian_dropout", "vd", "vd_a", "mean_field", "sparse_vd")
+
+
+def draw(data: Path, title: str) -> matplotlib.figure.Figure:
+    """Return test error against epochs."""
+    from bnnbench.plots.curves import draw as draw_curves
+
+    return draw_curves(data, x="epoch", title=title)
+
+
+FIGURE = Figure(
+    title="Stochastic layers on MNIST, 3 × 250",
+    source="Kingma et al. 2015, figure 1",
+    cost="an hour and a half on 2 cores; needs `bnnbench data fetch mnist`",
+    sweeps=(("experiment=vd_mnist", f"method={','.join(METHODS)}", "seed=0", "threads=1"),),
+    quick=("epochs=2", "eval.every=100"),
+    draw=draw,
+    published=(
+        Value("no dropout", "1.30", KINGMA, READ_OFF, method="adam"),
+        Value("binary dropout", "1.39", KINGMA, READ_OFF, method="dropout"),
+        Value("Gaussian dropout A", "1.43", KINGMA, READ_OFF, method="gaussian_dropout"),
+        Value("Gaussian dropout B", "1.46", KINGMA, READ_OFF),
+        Value("variational dropout A", "1.26", KINGMA, READ_OFF, method="vd_a"),
+        Value("variational dropout A2", "1.21", KINGMA, READ_OFF),
+        Value("variational dropout B", "1.37", KINGMA, READ_OFF, method="vd"),
+    ),
+    note=(
+        "Three hidden layers of 250 ReLU units. The published values are good to ± 0.02; they come from early stopping "
+        "on a validation set, ours from a fixed number of epochs, with step size and input scaling of our own."
+    ),
+)
