@@ -25,6 +25,8 @@ from bnnbench.columns import COLUMNS
 from bnnbench.config import folder_name
 from bnnbench.errors import InUseError
 
+CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
+
 
 class RunFolder:
     """The folder of one run, locked while it is open.
@@ -46,6 +48,7 @@ class RunFolder:
         except filelock.Timeout:
             raise InUseError(f"{self.path} is being written by another process; nothing was changed.") from None
         self.manifest = _read_manifest(self.path)
+        self.remark = ""  # what `resume` found amiss, in a line
 
     def resume(self, anew: bool) -> dict[str, Any] | None:
         """Prepare the folder for writing; return the checkpoint to continue from, or None to start from nothing."""
@@ -55,7 +58,7 @@ class RunFolder:
         self.note(status="running")  # first of all: what is half replaced must not be taken for finished
         table = self.path / "metrics.csv"
         if checkpoint is None:
-            for old in ("checkpoint.pt", "sparsity.csv"):
+            for old in (*CHECKPOINTS, "sparsity.csv"):
                 (self.path / old).unlink(missing_ok=True)
             table.write_text(",".join(COLUMNS) + "\n")
         else:
@@ -66,13 +69,23 @@ class RunFolder:
         return checkpoint
 
     def _read_checkpoint(self) -> dict[str, Any] | None:
-        """Return the checkpoint if it can be continued from: readable, and with all the rows that it counts on."""
-        try:
-            checkpoint = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True)
-            complete = (self.path / "metrics.csv").stat().st_size >= checkpoint["csv_bytes"]
-        except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-            return None
-        return checkpoint if complete else None
+        """Return the newest checkpoint to continue from: readable, and with all the rows that it counts on."""
+        there = [name for name in CHECKPOINTS if (self.path / name).is_file()]
+        for name in there:
+            try:
+                checkpoint = torch.load(self.path / name, map_location="cpu", weights_only=True)
+                complete = (self.path / "metrics.csv").stat().st_size >= checkpoint["csv_bytes"]
+            except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+                continue
+            if complete:
+                if name != there[0]:
+                    self.remark = f"{there[0]} is damaged: going on from the one before it"
+                return checkpoint
+        if there:
+            self.remark = (
+                f"{' and '.join(there)} cannot be continued from (damaged, or rows are missing): starting anew"
+            )
+        return None
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows to metrics.csv, numbers in full precision, as one write."""
@@ -83,14 +96,25 @@ class RunFolder:
             stream.write(text.getvalue())
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Write the state of the run, to be loaded with ``weights_only=True``."""
+        """Write the state of the run, to be loaded with ``weights_only=True``; keep the one before it.
+
+        A machine that loses its power can leave a file that was renamed and yet not written.
+        """
         whole = {**state, "csv_bytes": (self.path / "metrics.csv").stat().st_size}
         partial = self.path / "checkpoint.pt.partial"
         try:
             torch.save(whole, partial)
         except RuntimeError as error:  # how torch reports that the disk is full
             raise OSError(f"checkpoint.pt could not be written ({str(error).splitlines()[0]})") from error
-        os.replace(partial, self.path / "checkpoint.pt")
+        newest, before = (self.path / name for name in CHECKPOINTS)
+        if newest.is_file():
+            os.replace(newest, before)
+        os.replace(partial, newest)
+
+    def finish(self, **facts: Any) -> None:
+        """Add facts to manifest.json and say that the run is finished; one checkpoint is enough then."""
+        self.note(status="finished", end=now(), **facts)
+        (self.path / CHECKPOINTS[1]).unlink(missing_ok=True)
 
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows, all with the same columns, to the file `name`; see `write_csv`."""

@@ -74,6 +74,8 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     checkpoint = folder.resume(anew=config.force)
     iteration, rows = 0, []
     clock = Clock(parts.device)
+    if folder.remark:
+        console.print(f"note: {folder.remark}", highlight=False, soft_wrap=True)
     if checkpoint is not None:
         iteration, rows, clock = restore(parts, checkpoint)
         console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
@@ -128,7 +130,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
         folder.table("sparsity.csv", sparsity)
     final = {f"{row['split']}/{row['predictor']}/{row['chain']}": row for row in rows}
     spent = {f"{what}_seconds": seconds for what, seconds in clock.seconds.items()}
-    folder.note(status="finished", end=now(), final=final, **spent)
+    folder.finish(final=final, **spent)
     return rows, sparsity
 
 
