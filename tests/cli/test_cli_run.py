@@ -32,7 +32,9 @@ def test_the_same_command_twice_is_finished_and_force_runs_it_anew(quick, here):
 
 
 def test_a_sweep_makes_one_run_for_each_combination(quick, here):
-    swept = quick("-m", "method=sgd,sgld", "seed=0,1")  # overrides before and after the flag, which Hydra refuses
+    swept = quick(
+        "-m", "method=sgd,sgld", "seed=0,1", "-j1"
+    )  # overrides before and after the flag, which Hydra refuses
     assert swept.exit_code == 0, swept.stderr
     found = manifests(here)
     assert sorted(m["method"] for m in found) == ["sgd", "sgd", "sgld", "sgld"]
@@ -47,7 +49,7 @@ def test_a_sweep_with_a_misspelt_choice_starts_no_run(quick, here):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_says_which_run_failed(quick, here):
-    swept = quick("-m", "method=sgd", "batch_size=5000,100")
+    swept = quick("-m", "-j1", "method=sgd", "batch_size=5000,100")
     assert swept.exit_code == 1
     assert "batch_size=5000 " in swept.stderr
     assert "batch_size=5000 is more than the 1438 training data" in swept.stderr
