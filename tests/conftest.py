@@ -97,7 +97,7 @@ def run_small(run_small_into: Callable[..., Path], tmp_path: Path) -> Callable[.
 def runs_done(
     run_small_into: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[tuple[str, ...]], Path]:
-    """Return overrides → folder of a run like those of `run_small_into`, trained once for all tests; not to be changed."""
+    """Return overrides → folder of a run like those of `run_small_into`, trained once for all; not to be changed."""
     return functools.cache(lambda overrides: run_small_into(tmp_path_factory.mktemp("done"), *overrides))
 
 

@@ -133,7 +133,7 @@ def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     folder = records.run_path(compose(*words))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (folder / "checkpoint.pt").is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()

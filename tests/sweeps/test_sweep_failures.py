@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fates import OURS, QUICK
 
 REASONS = {
@@ -15,7 +16,10 @@ REASONS = {
 
 @pytest.mark.parametrize(
     ("fates", "wells"),
-    [(["bug", "early", "killed"], 2), pytest.param([*REASONS], 7, marks=pytest.mark.slow)],  # each end costs a process
+    [
+        (["bug", "early", "killed"], 2),  # the other two lose their processes too, and each costs a new one
+        pytest.param([*REASONS], 7, marks=pytest.mark.slow),
+    ],
     ids=["some", "all"],
 )
 def test_planted_failures_cost_their_own_runs_only(fates, wells, sweep, planned, here, manifests):
