@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# Processes of the tests. The tests of one file run in one of them, which trains what they share once.
+JOBS   ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format figures figures-quick bench clean
@@ -20,11 +22,11 @@ demo: $(STAMP) ## install, run four methods on the embedded digits, draw test er
 	$(BIN)/bnnbench plot results/demo --out results/demo/error.png --formats png
 	@echo "The figure: $(CURDIR)/results/demo/error.png"
 
-test: $(STAMP) ## the fast tests
-	$(BIN)/python -m pytest
+test: $(STAMP) ## the fast tests; JOBS=2 processes share them
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-all: $(STAMP) ## every test, the slow ones too
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ''
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .

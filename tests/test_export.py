@@ -54,7 +54,7 @@ def load(root, part):
     x = random.normal(size=(200 if part == "train" else 73, 3))
     return x, 50 + 20 * (x @ np.array([1.0, -2.0, 0.5]) + random.normal(size=len(x)))
 '''
-SMALL = ("batch_size=20", "epochs=6", "eval.every=30", "members.burn_in=15", "eval.batch_size=32")
+SMALL = ("batch_size=20", "iterations=60", "eval.every=30", "members.burn_in=15", "eval.batch_size=32")
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ DENSE = {
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_both_files_predict_what_the_run_recorded_to_the_last_digit(name: str, run_small: Run, sets: None) -> None:
-    folder = run_small(*RUNS[name])
+def test_both_files_predict_what_the_run_recorded_to_the_last_digit(name: str, finished: Run, sets: None) -> None:
+    folder = finished(*RUNS[name])
     done = export(folder, sparse=True, console=quiet())
     assert [path.name for path in done.files] == ["network.pt", "network_csr.pt"]
     assert not list(folder.glob("*.partial"))
@@ -131,8 +131,8 @@ def test_both_files_predict_what_the_run_recorded_to_the_last_digit(name: str, r
 
 
 @pytest.mark.parametrize("name", DENSE)
-def test_a_network_that_drops_nothing_is_exported_dense(name: str, run_small: Run, sets: None) -> None:
-    folder = run_small(*DENSE[name])
+def test_a_network_that_drops_nothing_is_exported_dense(name: str, finished: Run, sets: None) -> None:
+    folder = finished(*DENSE[name])
     done = export(folder, console=quiet())
     assert [path.name for path in done.files] == ["network.pt"]
     p, split = predictions(folder, load_network(done.files[0]))
@@ -140,8 +140,8 @@ def test_a_network_that_drops_nothing_is_exported_dense(name: str, run_small: Ru
     assert done.kept == done.weights
 
 
-def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "method.layers.threshold=-6")
+def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "method.layers.threshold=-6")
     done = export(folder, console=quiet())
     assert 0 < done.kept < done.weights
     assert done.score == float(recorded(folder)["error"])
@@ -150,8 +150,8 @@ def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(run_small: 
 
 @pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
 @pytest.mark.parametrize("method", ["sparse_vd", "mean_field"])
-def test_regression_keeps_its_variance_and_its_units(method: str, head: str, run_small: Run, sets: None) -> None:
-    folder = run_small(f"method={method}", f"head={head}", *LINES, "method.update.lr=0.01", "epochs=30")
+def test_regression_keeps_its_variance_and_its_units(method: str, head: str, finished: Run, sets: None) -> None:
+    folder = finished(f"method={method}", f"head={head}", *LINES, "method.update.lr=0.01")
     done = export(folder, sparse=method == "sparse_vd", console=quiet())
     about, row = json.loads((folder / "network.json").read_text()), recorded(folder)
     assert done.score == float(row["rmse"])
@@ -166,8 +166,8 @@ def test_regression_keeps_its_variance_and_its_units(method: str, head: str, run
 
 
 @pytest.mark.parametrize("threshold", [-3.0, 5.0])
-def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "epochs=20")
+def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, finished: Run) -> None:
+    folder = finished("method=sparse_vd", "epochs=20")
     usual = export(folder, sparse=True, console=quiet())
     done = export(folder, sparse=True, threshold=threshold, out=folder / "other", console=quiet())
     assert (done.kept < usual.kept) == (threshold < 3)
@@ -183,8 +183,8 @@ def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, run_small
 
 
 @pytest.mark.parametrize("method", [("mean_field",), ("vd", "method.layers.per=weight"), ("vd",)], ids=" ".join)
-def test_layers_without_a_threshold_are_pruned_at_the_one_given(method: tuple[str, ...], run_small: Run) -> None:
-    folder = run_small(f"method={method[0]}", *method[1:], "epochs=8")
+def test_layers_without_a_threshold_are_pruned_at_the_one_given(method: tuple[str, ...], finished: Run) -> None:
+    folder = finished(f"method={method[0]}", *method[1:], "epochs=8")
     with pytest.raises(ConfigError, match=r"no threshold of their own. Give --threshold"):
         export(folder, sparse=True, console=quiet())
     assert not (folder / "network.pt").exists()
@@ -197,8 +197,8 @@ def test_layers_without_a_threshold_are_pruned_at_the_one_given(method: tuple[st
 
 
 @pytest.mark.parametrize("norm", ["none", "batch"])
-def test_each_chain_is_exported_by_itself(norm: str, run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "chains=2", f"method.norm={norm}", "epochs=20")
+def test_each_chain_is_exported_by_itself(norm: str, finished: Run) -> None:
+    folder = finished("method=sparse_vd", "chains=2", f"method.norm={norm}", "epochs=4")
     trained = load_trained(folder)
     states = []
     for chain in (0, 1):
@@ -219,8 +219,8 @@ def test_each_chain_is_exported_by_itself(norm: str, run_small: Run) -> None:
         export(folder, chain=-1, console=quiet())
 
 
-def test_the_refitted_statistics_are_in_the_file_and_the_running_ones_are_not(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "method.norm=batch", *SMALL)
+def test_the_refitted_statistics_are_in_the_file_and_the_running_ones_are_not(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "method.norm=batch", *SMALL)
     network = load_network(export(folder, console=quiet()).files[0])
     running = load_trained(folder).parts.chains.buffers
     assert len(list(norm_modules(network))) == 1
@@ -228,23 +228,23 @@ def test_the_refitted_statistics_are_in_the_file_and_the_running_ones_are_not(ru
     assert not network.training
 
 
-def test_statistics_of_the_batch_cannot_be_exported(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "method.norm=batch", "method.bn_stats=batch", *SMALL)
+def test_statistics_of_the_batch_cannot_be_exported(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "method.norm=batch", "method.bn_stats=batch", *SMALL)
     with pytest.raises(ConfigError, match=r"method.bn_stats=batch takes BatchNorm's statistics from each.*refit"):
         export(folder, console=quiet())
     assert not (folder / "network.pt").exists()
 
 
-def test_the_dense_file_is_a_state_dict_for_the_plain_model(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", *SMALL)
+def test_the_dense_file_is_a_state_dict_for_the_plain_model(finished: Run) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
     export(folder, console=quiet())
     network = build_network({"name": "mlp", "widths": [16]}, (1, 8, 8), 10)
     network.load_state_dict(torch.load(folder / "network.pt", weights_only=True))
     assert torch.equal(network.fc1.weight, load_network(folder / "network.pt").fc1.weight)
 
 
-def test_the_compressed_file_holds_plain_tensors_alone(run_small: Run, sets: None) -> None:
-    folder = run_small("method=sparse_vd", *CONV)
+def test_the_compressed_file_holds_plain_tensors_alone(finished: Run, sets: None) -> None:
+    folder = finished("method=sparse_vd", *CONV)
     done = export(folder, sparse=True, console=quiet())
     stored = torch.load(folder / "network_csr.pt", weights_only=True)
     state = torch.load(folder / "network.pt", weights_only=True)
@@ -262,8 +262,8 @@ def test_the_compressed_file_holds_plain_tensors_alone(run_small: Run, sets: Non
     assert sum(len(rows["values"]) for rows in stored["csr"].values()) == done.kept
 
 
-def test_pruning_makes_the_file_smaller_by_what_csr_promises(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "model.widths=[200]", "epochs=2")
+def test_pruning_makes_the_file_smaller_by_what_csr_promises(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "model.widths=[200]", "epochs=2")
     done = export(folder, sparse=True, threshold=-8.0, console=quiet())
     dense, compressed = (path.stat().st_size for path in done.files)
     assert dense == done.unpruned
@@ -304,8 +304,8 @@ def test_compressed_rows_there_and_back(shape: tuple[int, ...], fraction: float)
     assert len(stored["values"]) == len(stored["col"]) == int(weight.count_nonzero())
 
 
-def test_a_file_that_predicts_otherwise_is_found_out(run_small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = run_small("method=sparse_vd", *SMALL)
+def test_a_file_that_predicts_otherwise_is_found_out(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
 
     def off_by_the_last_digit(path: Path) -> nn.Module:
         network = load_network(path)
@@ -321,8 +321,8 @@ def test_a_file_that_predicts_otherwise_is_found_out(run_small: Run, monkeypatch
     assert "predictions are NOT the run's" in console.file.getvalue()
 
 
-def test_what_is_printed(run_small: Run) -> None:
-    folder, console = run_small("method=sparse_vd", "method.layers.threshold=-6"), quiet()
+def test_what_is_printed(finished: Run) -> None:
+    folder, console = finished("method=sparse_vd", "method.layers.threshold=-6"), quiet()
     done = export(folder, sparse=True, console=console)
     text = console.file.getvalue()
     for words in (
@@ -336,9 +336,9 @@ def test_what_is_printed(run_small: Run) -> None:
     assert "note:" not in text
 
 
-def test_notes_say_what_the_network_is_not(run_small: Run) -> None:
+def test_notes_say_what_the_network_is_not(finished: Run) -> None:
     console = quiet()
-    export(run_small("method=psgld", *SMALL), console=console)
+    export(finished("method=psgld", *SMALL), console=console)
     assert "the chain's last iterate, not the posterior mean" in console.file.getvalue()
 
 
@@ -353,9 +353,9 @@ def test_notes_say_what_the_network_is_not(run_small: Run) -> None:
     ],
 )
 def test_what_cannot_be_pruned_is_said_and_leaves_nothing(
-    method: str, options: dict[str, Any], words: str, run_small: Run
+    method: str, options: dict[str, Any], words: str, finished: Run
 ) -> None:
-    folder = run_small(f"method={method}", *SMALL)
+    folder = finished(f"method={method}", *SMALL)
     before = sorted(folder.iterdir())
     with pytest.raises(ConfigError, match=words) as caught:
         export(folder, console=quiet(), **options)
@@ -363,8 +363,8 @@ def test_what_cannot_be_pruned_is_said_and_leaves_nothing(
     assert sorted(folder.iterdir()) == before
 
 
-def test_files_that_are_not_a_network_are_refused_in_a_line(run_small: Run, tmp_path: Path) -> None:
-    folder = run_small("method=sparse_vd", *SMALL)
+def test_files_that_are_not_a_network_are_refused_in_a_line(finished: Run, tmp_path: Path) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
     done: Exported = export(folder, sparse=True, console=quiet())
     dense, compressed = done.files
 
@@ -391,8 +391,8 @@ def test_files_that_are_not_a_network_are_refused_in_a_line(run_small: Run, tmp_
     refused(dense, r"network\.json: no such file. network\.pt is read with network\.json beside it")
 
 
-def test_loading_leaves_the_random_numbers_alone(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", *SMALL)
+def test_loading_leaves_the_random_numbers_alone(finished: Run) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
     export(folder, console=quiet())
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -401,8 +401,8 @@ def test_loading_leaves_the_random_numbers_alone(run_small: Run) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_the_network_is_read_without_data_and_without_the_run(run_small: Run, tmp_path: Path, sets: None) -> None:
-    folder = run_small("method=sparse_vd", *CONV)
+def test_the_network_is_read_without_data_and_without_the_run(finished: Run, tmp_path: Path, sets: None) -> None:
+    folder = finished("method=sparse_vd", *CONV)
     export(folder, sparse=True, out=tmp_path / "elsewhere", console=quiet())
     shutil.rmtree(folder)
     (tmp_path / "tiny" / "images.py").unlink()

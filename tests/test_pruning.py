@@ -156,8 +156,8 @@ def test_layers_without_any_alpha_make_no_table() -> None:
 @pytest.mark.parametrize(
     ("method", "levels"), [(("method=sparse_vd", "chains=2"), True), (("method=vd",), True), (("method=adam",), False)]
 )
-def test_a_run_ends_with_its_sparsity(method: tuple[str, ...], levels: bool, run_small: Run) -> None:
-    folder = run_small(*method, "epochs=4")
+def test_a_run_ends_with_its_sparsity(method: tuple[str, ...], levels: bool, finished: Run) -> None:
+    folder = finished(*method, "epochs=4")
     assert (folder / "sparsity.csv").is_file() == levels
     assert not list(folder.glob("*.partial"))
     if levels:
@@ -216,12 +216,12 @@ def test_running_anew_takes_the_old_table_away_first(run_small: Run, monkeypatch
         run_small("method=sparse_vd", "epochs=2", "force=true")
 
 
-def planted_run(run_small: Run, *overrides: str) -> Path:
+def planted_run(finished: Run, *overrides: str) -> Path:
     """Return a run of two chains whose log α were set by hand in its checkpoint: 64 × 16 and 16 × 10 weights.
 
     Of `fc1` half is at −4 and half at 5 in chain 0, all at −4 in chain 1; of `out` 16 are at 1 and the others at −6.
     """
-    folder = run_small("method=sparse_vd", "epochs=2", "chains=2", *overrides)
+    folder = finished("method=sparse_vd", "epochs=2", "chains=2", *overrides)
     checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
     parameters = checkpoint["chains"]["parameters"]
     first, last = torch.full((2, 16, 64), -4.0), torch.full((2, 10, 16), -6.0)
@@ -234,8 +234,8 @@ def planted_run(run_small: Run, *overrides: str) -> Path:
     return folder
 
 
-def test_the_curve_has_the_fractions_counted_by_hand(run_small: Run, tmp_path: Path) -> None:
-    folder = planted_run(run_small)
+def test_the_curve_has_the_fractions_counted_by_hand(finished: Run, tmp_path: Path) -> None:
+    folder = planted_run(finished)
     files = sparsity_curve(folder, thresholds=[-7, -5, 0, 2, 6], out=tmp_path / "new" / "o", formats=["svg"])
     assert [file.name for file in files] == ["sparsity_curve.csv", "sparsity_curve.svg"]
     rows = table(files[0])
@@ -250,16 +250,16 @@ def test_the_curve_has_the_fractions_counted_by_hand(run_small: Run, tmp_path: P
     assert [(row["threshold"], row["kept"]) for row in other] == [(0, 144 + 1024), (3, 1184)]
 
 
-def test_a_network_without_weights_predicts_by_its_biases(run_small: Run) -> None:
-    trained = load_trained(planted_run(run_small))
+def test_a_network_without_weights_predicts_by_its_biases(finished: Run) -> None:
+    trained = load_trained(planted_run(finished))
     first = measure(trained, thresholds=[-8])[0]
     bias, y = trained.parts.chains.state_of(0)["out.bias"].double(), trained.parts.data.evaluation["test"].y
     assert first["error"] == (y != bias.argmax()).double().mean().item()
     assert first["nll"] == pytest.approx(nn.functional.cross_entropy(bias.expand(len(y), 10), y).item(), rel=1e-6)
 
 
-def test_at_its_own_threshold_the_curve_is_the_run_and_the_valid_split_is_there(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "dataset.valid=100", "epochs=4")
+def test_at_its_own_threshold_the_curve_is_the_run_and_the_valid_split_is_there(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "dataset.valid=100", "epochs=4")
     rows = measure(load_trained(folder), thresholds=GRID)
     assert len(rows) == 2 * len(GRID)
     recorded = {row["split"]: row for row in table(folder / "metrics.csv")[-2:]}
@@ -284,9 +284,9 @@ def test_at_its_own_threshold_the_curve_is_the_run_and_the_valid_split_is_there(
     ids=" ".join,
 )
 def test_with_nothing_dropped_the_curve_is_the_run_for_every_kind_of_layer(
-    method: tuple[str, ...], run_small: Run
+    method: tuple[str, ...], finished: Run
 ) -> None:
-    folder = run_small(*method, "epochs=8")
+    folder = finished(*method, "epochs=8")
     rows = measure(load_trained(folder), thresholds=[-50, 3, 50])
     last = [r for r in table(folder / "metrics.csv") if (r["predictor"], r["chain"]) == ("current", "0")][-1]
     same = rows[1] if "method=sparse_vd" in method else rows[-1]
@@ -334,9 +334,9 @@ def test_layers_with_thresholds_of_their_own_have_no_common_one() -> None:
     assert own_thresholds(network) == [2.0, 3.0]
 
 
-def test_what_cannot_be_loaded_is_said_in_a_line(run_small: Run, tmp_path: Path) -> None:
-    folder = run_small("method=sparse_vd", "epochs=2")
-    run_small("method=sparse_vd", "epochs=2", "seed=1")
+def test_what_cannot_be_loaded_is_said_in_a_line(finished: Run, tmp_path: Path) -> None:
+    folder = finished("method=sparse_vd", "epochs=2")
+    finished("method=sparse_vd", "epochs=2", "seed=1")
     checkpoint = (folder / "checkpoint.pt").read_bytes()
 
     def refused(words: str, folder: Path = folder, kind: type = BnnbenchError, **options: Any) -> None:
@@ -366,16 +366,16 @@ def test_what_cannot_be_loaded_is_said_in_a_line(run_small: Run, tmp_path: Path)
     assert load_trained(folder).iteration == 28
 
 
-def test_a_run_whose_data_are_gone_says_so(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "epochs=2")
+def test_a_run_whose_data_are_gone_says_so(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "epochs=2")
     config = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(config.replace("name: digits", "name: mnist").replace("root: null", "root: /x"))
     with pytest.raises(BnnbenchError, match=r"(?s)mnist: no train-images.*bnnbench data fetch mnist"):
         load_trained(folder)
 
 
-def test_an_unfinished_run_is_taken_as_it_is_with_a_note(run_small: Run) -> None:
-    folder = run_small("method=sparse_vd", "epochs=4")
+def test_an_unfinished_run_is_taken_as_it_is_with_a_note(finished: Run) -> None:
+    folder = finished("method=sparse_vd", "epochs=4")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
     console = Console(file=io.StringIO(), width=160)
@@ -390,8 +390,8 @@ def test_where_training_started_from_need_not_be_there_any_more(run_small: Run, 
     assert load_trained(folder).iteration == 28
 
 
-def test_the_network_of_a_chain_is_a_copy_with_its_own_parameters(run_small: Run) -> None:
-    trained = load_trained(run_small("method=sparse_vd", "epochs=2", "chains=2", "method.norm=batch"))
+def test_the_network_of_a_chain_is_a_copy_with_its_own_parameters(finished: Run) -> None:
+    trained = load_trained(finished("method=sparse_vd", "epochs=2", "chains=2", "method.norm=batch"))
     chains = trained.parts.chains
     for chain in (0, 1):
         network = trained.network(chain)

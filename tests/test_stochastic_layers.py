@@ -296,17 +296,21 @@ def test_the_layers_start_where_their_options_say(compose: Compose) -> None:
 # ---- in any company
 
 
-@pytest.mark.parametrize("layers", layer_names()[1:])
-@pytest.mark.parametrize(
-    ("lr", "method"),
-    [
-        (0.05, ["method=sgld", "schedule=cyclical"]),
-        (1e-3, ["method=psgld", "schedule=polynomial"]),
-        (1e-3, ["method=psgld", "method.update.gamma=hutchinson"]),
-        (0.05, ["method=batchnorm_sgld", "schedule=halving"]),
-        (1e-3, ["method=rmsprop", "schedule=linear"]),
-    ],
-)
+COMPANY = [
+    (0.05, ["method=sgld", "schedule=cyclical"]),
+    (1e-3, ["method=psgld", "schedule=polynomial"]),
+    (1e-3, ["method=psgld", "method.update.gamma=hutchinson"]),
+    (0.05, ["method=batchnorm_sgld", "schedule=halving"]),
+    (1e-3, ["method=rmsprop", "schedule=linear"]),
+]
+PAIRS = [  # every layer twice and every company twice; the other pairs are for `make test-all`
+    pytest.param(layers, *company, marks=() if (j - i) % len(COMPANY) in (0, 1) else pytest.mark.slow)
+    for i, layers in enumerate(layer_names()[1:])
+    for j, company in enumerate(COMPANY)
+]
+
+
+@pytest.mark.parametrize(("layers", "lr", "method"), PAIRS)
 def test_every_kind_of_layer_runs_with_samplers_schedules_and_chains(
     layers: str, lr: float, method: list[str], compose: Compose
 ) -> None:

@@ -20,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bnnbench(here: Path) -> Iterator[Callable[..., Result]]:
+def bnnbench(here: Path, digits_read_once: None) -> Iterator[Callable[..., Result]]:
     """Return words → result of `bnnbench <words>`; an exception that the user would see as a traceback is raised."""
     from bnnbench.cli import app
 

@@ -10,18 +10,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import left_behind
+from commands import QUICK, left_behind
 
 FIGURE = ["sparsity_curve.csv", "sparsity_curve.png", "sparsity_curve.pdf", "sparsity_curve.svg"]
 
 
 @pytest.fixture
-def sparse(quick, here) -> Path:
+def sparse(finished, here) -> Path:
     """The folder of a Sparse VD run whose warm-up is over at once."""
     words = ("method=sparse_vd", "method.kl.zero_until=0", "method.kl.full_from=0", "method.layers.threshold=-5")
-    assert quick(*words).exit_code == 0
-    (folder,) = (here / "results" / "adhoc").iterdir()
-    return folder
+    return finished(*QUICK, *words)
 
 
 def assert_refused(result, message: str) -> None:
@@ -117,9 +115,8 @@ def test_settings_that_are_wrong_leave_nothing(words, message, sparse, bnnbench)
     assert left_behind(sparse) == before
 
 
-def test_a_threshold_without_an_alpha_is_refused(quick, bnnbench, here):
-    assert quick("method=dropout").exit_code == 0
-    (folder,) = (here / "results" / "adhoc").iterdir()
+def test_a_threshold_without_an_alpha_is_refused(finished, bnnbench, here):
+    folder = finished(*QUICK, "method=dropout")
     assert_refused(bnnbench("sparsity", str(folder)), "No layer has an α, so there is no threshold")
     assert_refused(bnnbench("export", str(folder), "--sparse"), "No layer has an α.*Leave out --sparse")
     assert bnnbench("export", str(folder)).exit_code == 0

@@ -39,7 +39,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture
-def sweep(here: Path) -> Iterator[Callable[..., Result]]:
+def sweep(here: Path, digits_read_once: None) -> Iterator[Callable[..., Result]]:
     """Return words → how the sweep `bnnbench run -m <words>` ended and what it said; its parent is this process."""
     from bnnbench.cli import app
 

@@ -64,7 +64,7 @@ def build(in_shape, outputs, *, fate: str = "well", units: int = 8):
 
 def until(condition: Callable[[], Any], process: subprocess.Popen[str] | None = None) -> None:
     """Wait until `condition` holds, while `process` runs."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

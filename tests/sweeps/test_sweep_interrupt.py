@@ -28,7 +28,7 @@ def test_ctrl_c_leaves_runs_that_resume_and_no_process(running, planned, sweep, 
     process = running()
     assert len(members(process.pid)) >= 3  # the sweep, and a process for each run
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (130, "interrupted\n")
     until(lambda: not members(process.pid))
     assert [m["status"] for m in manifests()] == ["interrupted"] * 2
@@ -49,7 +49,7 @@ def test_ctrl_c_twice_kills_a_run_that_does_not_stop(start, here):
     assert "stopping" in _line_with(process.stdout, "stopping")
     assert len(members(process.pid)) >= 2
     os.killpg(process.pid, signal.SIGINT)
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (130, "interrupted\n")
     until(lambda: not members(process.pid))
     assert "interrupted" in said
@@ -67,7 +67,7 @@ def test_a_sweep_that_is_killed_takes_its_workers_along_and_the_next_resumes_its
     until(lambda: not members(process.pid))
     (here / "go").touch()
     again = start(*LONG, "epochs=20", "model.fate=waits")
-    said, errors = again.communicate(timeout=120)
+    said, errors = again.communicate(timeout=300)
     assert again.returncode == 0, errors
     assert "resumed  │    2 │" in said
     assert "finished │    1 │" in said
@@ -80,12 +80,12 @@ def test_two_sweeps_at_once_do_every_run_once(start, manifests, here):
     first = start(*words)
     until(lambda: [m["status"] for m in manifests()] == ["running"] * 2, first)
     second = start(*words)
-    said, errors = second.communicate(timeout=120)
+    said, errors = second.communicate(timeout=300)
     assert second.returncode == 75
     assert errors == "error: 2 of 2 runs are in use by another process; try again later.\n"
     assert "in use │    2 │" in said
     (here / "go").touch()
-    said, errors = first.communicate(timeout=120)
+    said, errors = first.communicate(timeout=300)
     assert (first.returncode, errors) == (0, "")
     assert [m["status"] for m in manifests()] == ["finished"] * 2
     assert not list(here.glob("results/*/*/error.txt"))
