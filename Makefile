@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format figures figures-quick bench clean
+.PHONY: help demo test test-all lint format figures figures-quick crash-test bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ figures: $(STAMP) ## the figures of papers, or FIG=psgld_a9a alone; `bnnbench ls
 
 figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 minutes on 2 cores
 	$(BIN)/python -m bnnbench.paper --quick $(FIG)
+
+crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers
+	$(BIN)/python tests/crash.py --kills $(or $(KILLS),100)
 
 bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
 	$(BIN)/python -m bnnbench.bench

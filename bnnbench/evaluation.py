@@ -21,6 +21,7 @@ from bnnbench.noise import layer_stream
 from bnnbench.predictive import ClassPredictive, GaussianPredictive, Predictive
 
 Row = dict[str, Any]
+DRAWN = 2000  # data per pass where predictions are drawn
 
 
 class Evaluator:
@@ -122,7 +123,8 @@ class Evaluator:
 
     @property
     def _chunk(self) -> int:
-        return max(1, self.config.eval.batch_size // self.chains.count)  # data per pass, for a constant memory
+        """Data per pass, for a constant memory. What draws keeps its own size: the noise goes by passes."""
+        return max(1, (DRAWN if self.draws else self.config.eval.batch_size) // self.chains.count)
 
     def _predict(self, batches: Iterable[Tensor], buffers: dict[str, Tensor] | None) -> Tensor:
         outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in batches]

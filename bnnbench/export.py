@@ -246,6 +246,8 @@ def _print(trained: Trained, done: Exported, chain: int, threshold: float | None
 
     for note in trained.notes:
         say(f"note: {note}")
+    if trained.config.method.predictive.name == "monte_carlo":
+        say("note: the network of the mean weights; the run's posterior rows are means over draws")
     table = Table(title=f"{trained.title}, chain {chain}", title_justify="left")
     for head in ("file", "bytes", "of the unpruned"):
         table.add_column(head, justify="left" if head == "file" else "right", no_wrap=True, overflow="fold")

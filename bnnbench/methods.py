@@ -123,7 +123,7 @@ def check_method(method: Method, prior: Prior) -> None:
     options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
     try:  # the optimisers check their own ranges when they are made
         rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"method.update: {error}") from None
 
 
@@ -169,7 +169,7 @@ def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optim
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:
         return rule(groups, **options, **supplied)
-    except ValueError as error:  # what only the size of the network decides
+    except (ValueError, RuntimeError) as error:  # what only the size of the network decides
         raise ConfigError(f"method.update: {error}") from None
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnbench.errors import ConfigError
+from bnnbench.records import is_finished
 
 State = dict[str, Tensor]
 
@@ -20,7 +21,7 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
     A run of one chain starts all K; a run of K chains starts each with its own.
 
     Raises:
-        ConfigError: no checkpoint there, or one of another number of chains.
+        ConfigError: no checkpoint there, a run that is not finished, or one of another number of chains.
     """
     saved = _read(folder)
     count = saved["count"]
@@ -37,6 +38,8 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
 
 def _read(folder: str) -> dict[str, Any]:
     path = Path(folder).expanduser() / "checkpoint.pt"
+    if path.is_file() and not is_finished(path.parent):  # its parameters, and so this run's numbers, would still change
+        raise ConfigError(f"method.init_from={folder}: that run is not finished. The same command again continues it.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         return {**checkpoint["chains"], "count": checkpoint["chain_count"]}

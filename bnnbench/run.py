@@ -188,6 +188,11 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         broken = convergence_warning(config.schedule)
         if broken is not None:
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
+    epochs = parts.iterations / parts.batches.steps_per_epoch
+    if parts.potential.has_kl and config.method.kl.full_from >= epochs:
+        warnings.append(
+            f"method.kl.full_from={config.method.kl.full_from:g}: in {epochs:g} epochs the KL never has its full weight"
+        )
     folder.note(
         status="running",
         error=None,

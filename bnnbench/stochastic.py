@@ -99,7 +99,9 @@ def _only(layers: Mapping[str, Any]) -> list[str]:
     only = layers.get("only")
     patterns = [only] if isinstance(only, str) else only or []
     if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-        raise ConfigError(f"method.layers.only={only}: give a pattern or a list of them, such as [fc*,!out], or null.")
+        raise ConfigError(
+            f"method.layers.only={only}: give a pattern or a list of them, such as [fc1,fc2] or ['!out'], or null."
+        )
     return patterns
 
 
@@ -129,6 +131,8 @@ def _resolve(layers: Mapping[str, Any], prior: Prior) -> tuple[Layer, dict[str, 
 
 def _checked(make: Layer, options: dict[str, Any], prior: Prior, where: str) -> dict[str, Any]:
     options = check_options(make, options, supplied=("layer", "sample"), where=where)
+    if "random_bias" in inspect.signature(make).parameters:
+        options.setdefault("random_bias", prior.biases)
     if "prior_std" in inspect.signature(make).parameters and "prior_std" not in options:
         if prior.name == "gaussian":
             options["prior_std"] = math.sqrt(prior.variance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -14,10 +15,13 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import SMALL
+from rich.console import Console
 
 from bnnbench import records
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.evaluation import Evaluator
+from bnnbench.run import run
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]
@@ -96,6 +100,49 @@ def test_a_damaged_checkpoint_means_starting_anew(damage: bytes | None, run_smal
     else:
         (folder / "checkpoint.pt").write_bytes(damage)
     assert without_times(run_small()) == before
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "gone"])
+def test_behind_a_damaged_checkpoint_is_the_one_before_it(
+    damage: str, compose: Compose, run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    overrides = ["method=mean_field", "eval.every=20", "checkpoint_every=0"]
+    whole = without_times(run_small(*overrides, f"results={tmp_path / 'whole'}"))
+    with monkeypatch.context() as patch:
+        kept = records.RunFolder.checkpoint
+        calls: list[int] = []
+
+        def until_the_third(self: records.RunFolder, state: dict[str, Any]) -> None:
+            kept(self, state)
+            calls.append(state["iteration"])
+            if len(calls) == 3:
+                raise Crash
+
+        patch.setattr(records.RunFolder, "checkpoint", until_the_third)
+        with pytest.raises(Crash):
+            run_small(*overrides)
+    assert calls == [20, 40, 60]
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    newest = folder / "checkpoint.pt"
+    if damage == "gone":  # the power failed between the two renamings
+        newest.unlink()
+    else:
+        newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2] if damage == "half" else b"")
+    said = io.StringIO()
+    assert run(compose(*SMALL, "model.widths=[16]", *overrides), Console(file=said)) == folder
+    assert "resumed at iteration 40" in said.getvalue()
+    assert ("checkpoint.pt is damaged: going on from the one before it" in said.getvalue()) == (damage != "gone")
+    assert without_times(folder) == whole
+    assert not (folder / "checkpoint.previous.pt").exists()  # one is enough once the run is finished
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_instants_change_no_number(kills: int, tmp_path: Path) -> None:
+    """See crash.py, which `make crash-test` runs with a hundred kills."""
+    words = [str(Path(__file__).parent / "crash.py"), "--kills", str(kills), "--results", str(tmp_path)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{kills} kills")
 
 
 def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,41 @@ def test_a_layer_with_a_gaussian_prior_of_its_own_takes_the_variance_of_the_run(
 def test_a_pattern_that_matches_no_layer_is_refused_with_the_names(compose: Compose) -> None:
     with pytest.raises(ConfigError, match=r"only=conv\* matches none of them.*fc1, out"):
         parts_of(compose, "method=dropout", "method.layers.only=conv*")
+
+
+def test_a_misspelt_pattern_beside_good_ones_is_refused(compose: Compose) -> None:
+    for only in ("[fc1,fc9]", "['!otu']"):
+        with pytest.raises(ConfigError, match=r"only: (fc9|!otu) matches no layer\. There are: fc1, out"):
+            parts_of(compose, "method=dropout", f"method.layers.only={only}")
+
+
+def test_biases_without_a_prior_are_no_random_variables(compose: Compose) -> None:
+    assert parts_of(compose, "method=mean_field").chains.network.fc1.bias_rho is not None
+    assert parts_of(compose, "method=mean_field", "prior.biases=false").chains.network.fc1.bias_rho is None
+
+
+@pytest.mark.parametrize("per", ["layer", "unit", "weight"])
+@pytest.mark.parametrize("kl_form", ["cubic", "bound", "sigmoid", "none"])
+def test_stacked_networks_take_every_kind_of_alpha(per: str, kl_form: str, compose: Compose) -> None:
+    layers = (f"method.layers.per={per}", f"method.layers.kl={kl_form}")
+    parts = parts_of(compose, "method=vd", *layers, "chains=2")
+    alone = [kl(parts.chains.network, parts.chains.state_of(k)) for k in range(2)]
+    torch.testing.assert_close(parts.chains.kl(), torch.stack(alone))
+    step(parts.update, parts.potential, *parts.batches(0), 1e-3)
+
+
+def test_a_kl_that_never_counts_in_full_is_said(run_small: Run) -> None:
+    for overrides, said in ((["method=sparse_vd"], True), (["method=vd"], False), (["method=dropout"], False)):
+        manifest = json.loads((run_small(*overrides) / "manifest.json").read_text())
+        assert any("method.kl.full_from=20: in 10 epochs" in w for w in manifest["warnings"]) == said
+
+
+def test_the_memory_of_an_evaluation_does_not_change_its_draws(compose: Compose) -> None:
+    found = []
+    for size in (100, 2000):
+        parts = parts_of(compose, "method=bbb", f"eval.batch_size={size}")
+        found.append([row["nll"] for row in parts.evaluator(member=False, iteration=5)])
+    assert found[0] == found[1]
 
 
 def test_a_layer_of_the_users_own(compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,6 +292,8 @@ def test_training_starts_from_the_parameters_of_another_run(run_small: Run, comp
 def test_a_start_from_elsewhere_is_refused_in_a_line(run_small: Run, tmp_path: Path) -> None:
     plain, several = run_small("method=sgd", "epochs=1"), run_small("method=sgd", "epochs=1", "chains=2")
     sparse = run_small("method=sparse_vd", "epochs=1")
+    broken = run_small("method=sgd", "epochs=1", "seed=9")
+    (broken / "checkpoint.pt").write_bytes(b"nonsense")
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "checkpoint.pt").write_bytes(b"nonsense")
     for folder, overrides, message in (
@@ -264,7 +302,8 @@ def test_a_start_from_elsewhere_is_refused_in_a_line(run_small: Run, tmp_path: P
         (sparse, [], r"another network: fc1\.log_sigma2 is \[16, 64\] there, missing here"),
         (several, ["chains=3"], "it has 2 chains, this run has 3"),
         (tmp_path / "nowhere", [], r"no checkpoint\.pt there.*bnnbench ls runs"),
-        (tmp_path / "damaged", [], "cannot be read"),
+        (tmp_path / "damaged", [], "is not finished"),
+        (broken, [], "cannot be read"),
     ):
         with pytest.raises(ConfigError, match=message) as refused:
             run_small("method=vd", f"method.init_from={folder}", "epochs=1", *overrides)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,7 +111,6 @@ def normal(mean: Tensor, variance: Tensor, floor: float = FLOOR) -> Tensor:
     return fused(_normal(floor), mean, variance, torch.randn_like(mean))
 
 
-@cache
 def _normal(floor: float) -> Op:
     def plain(mean: Tensor, variance: Tensor, epsilon: Tensor) -> Tensor:
         return mean + variance.clamp_min(floor).sqrt() * epsilon

@@ -7,7 +7,6 @@ acts. A plain clamp has no slope there, and an α that once stepped over its lim
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import torch
@@ -22,7 +21,6 @@ def at_most(log_alpha: Tensor, limit: float) -> Tensor:
     return log_alpha if math.isinf(limit) else _AtMost.apply(log_alpha, limit)
 
 
-@cache
 def rate(limit: float) -> Op:
     """Return α of log α, whose slope is α."""
 
@@ -38,7 +36,6 @@ def rate(limit: float) -> Op:
     return Op(plain, value, grads)
 
 
-@cache
 def variance(limit: float) -> Op:
     """Return αθ² of θ and log α, whose slopes are 2αθ and αθ²."""
 
@@ -73,7 +70,6 @@ def _product_grads(grad: Tensor, theta: Tensor, alpha: Tensor, _: Tensor, produc
 PRODUCT = Op(_product, _product_value, _product_grads)  # αθ² of θ and α, for an α that weights share
 
 
-@cache
 def cubic_kl(limit: float) -> Op:
     """Return the sum of `bnnbench.layers.kl.cubic` as a function of log α.
 
@@ -85,7 +81,9 @@ def cubic_kl(limit: float) -> Op:
         return cubic(at_most(log_alpha, limit))
 
     def value(lead: int, log_alpha: Tensor) -> tuple[Tensor, Tensor]:
-        alpha, held = _alpha(log_alpha, limit), total(log_alpha.clamp_max(limit), lead)
+        alpha = log_alpha.clamp_max(limit)
+        held = total(alpha, lead)
+        alpha.exp_()
         r = (alpha * (3 * C3)).add_(2 * C2).mul_(alpha).add_(C1).mul_(alpha)
         fit = total(r, lead).add_(total(alpha, lead), alpha=2 * C1).add_(total_of_squares(alpha, lead), alpha=C2)
         constant = CONSTANT * (r.numel() // max(held.numel(), 1))

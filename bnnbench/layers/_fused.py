@@ -50,15 +50,20 @@ def fused(op: Op, *tensors: Tensor) -> Tensor:
     return _Fused.apply(op, 0, *tensors)
 
 
+def flat(values: Tensor, lead: int) -> Tensor:
+    """Return the values with all axes but the first `lead` made one."""
+    return values.reshape(*values.shape[:lead], -1)
+
+
 def total(values: Tensor, lead: int) -> Tensor:
     """Return the sums over all axes but the first `lead`."""
-    return values.flatten(lead).sum(-1) if lead else values.sum()
+    return flat(values, lead).sum(-1) if lead else values.sum()
 
 
 def total_of_squares(values: Tensor, lead: int) -> Tensor:
     """Return the sums of the squares over all axes but the first `lead`."""
-    flat = values.flatten(lead)
-    return torch.linalg.vecdot(flat, flat)
+    rows = flat(values, lead)
+    return torch.linalg.vecdot(rows, rows)
 
 
 class _Fused(torch.autograd.Function):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -43,7 +42,6 @@ STD = Op(F.softplus, _softplus, _std_grads)  # σ
 VARIANCE = Op(_variance, _variance_value, _variance_grads)  # σ²
 
 
-@cache
 def kl(prior_std: float) -> Op:
     """Return the sum of KL(N(μ, σ²) ‖ N(0, s²)) as a function of μ and ρ.
 

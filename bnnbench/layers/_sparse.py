@@ -11,12 +11,11 @@ slope to log σ² is the same, that to θ is −2/θ times as much: 0 for θ = 0
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
-from bnnbench.layers._fused import Op, total
+from bnnbench.layers._fused import Op, flat, total
 from bnnbench.layers.kl import K1, K2, K3, SIGMOID
 
 LIMIT = 8.0  # log α is held in [−8, 8]
@@ -75,16 +74,15 @@ def _over(numerator: Tensor, theta: Tensor) -> Tensor:
 
 def _total_log(q: Tensor, lead: int) -> Tensor:
     """Return Σ log q. Eight factors share a logarithm: q > e⁻⁸/2, so that their product does not underflow."""
-    flat = q.flatten(lead)
-    together = math.gcd(flat.shape[-1], 8)
-    return flat.view(*flat.shape[:-1], together, -1).prod(-2).log_().sum(-1)
+    rows = flat(q, lead)
+    together = math.gcd(rows.shape[-1], 8)
+    return rows.view(*rows.shape[:-1], together, -1).prod(-2).log_().sum(-1)
 
 
 VARIANCE = Op(_variance, _variance_value, _variance_grads)  # σ², held in [e⁻⁸θ², e⁸θ²]
 KL = Op(_kl, _kl_value, _kl_grads, total=True)
 
 
-@cache
 def kept_weight(threshold: float) -> Op:
     """Return θ where log α is at or below the threshold, else 0, as a function of θ and σ².
 

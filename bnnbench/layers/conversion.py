@@ -37,7 +37,7 @@ def convert(
             A leading ``!`` excludes: ``!out`` is every layer but ``out``. Default: all layers.
 
     Raises:
-        ConfigError: no layer matches; one is inside an nn.MultiheadAttention.
+        ConfigError: no layer matches, or none matches one of the patterns; one is inside an nn.MultiheadAttention.
     """
     patterns = [only] if isinstance(only, str) else list(only or ())
     plain = {
@@ -46,6 +46,9 @@ def convert(
         if isinstance(module, nn.Linear | nn.Conv2d)
     }
     chosen = {layer for name, layer in plain.items() if _matches(name, patterns)}
+    idle = [p for p in patterns if not any(fnmatchcase(name, p.removeprefix("!")) for name in plain)]
+    if chosen and idle:  # a misspelt exclusion would convert what was to be left alone
+        raise ConfigError(f"method.layers.only: {', '.join(idle)} matches no layer. There are: {_listed(plain)}.")
     if not chosen:
         asked = f"method.layers.only={','.join(patterns)} matches none of them." if patterns else ""
         raise ConfigError(f"No layer to make stochastic. {asked} Linear and Conv2d layers: {_listed(plain)}.")

@@ -73,30 +73,33 @@ class VariationalDropout(Affine):
         if alpha > max_alpha:
             raise ValueError(f"alpha must be in (0, {max_alpha:g}] with kl={kl}, got {alpha}")
         self.noise, self.per, self.kl_form, self.max_alpha = noise, per, kl, max_alpha
-        self._limit = math.log(max_alpha)
         shape = {"layer": (), "unit": (self.units,), "weight": self.weight.shape}[per]
         self.log_alpha = nn.Parameter(self.weight.new_full(shape, math.log(alpha)))
 
+    @property
+    def limit(self) -> float:
+        """Upper limit of log α, which may be infinite."""
+        return math.log(self.max_alpha)
+
     def current_log_alpha(self) -> Tensor:
         """Return log α, held at or below its limit; shape [], [units] or that of the weight."""
-        return _alpha.at_most(self.log_alpha, self._limit)
+        return _alpha.at_most(self.log_alpha, self.limit)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations with type B, in the shape of the output."""
         if self.per == "weight":
-            variance = fused(_alpha.variance(self._limit), self.weight, self.log_alpha)
-        else:
-            rate = fused(_alpha.rate(self._limit), self.log_alpha)
-            variance = fused(_alpha.PRODUCT, self.weight, self._of_weights(rate))
+            variance = fused(_alpha.variance(self.limit), self.weight, self.log_alpha)
+        else:  # α multiplies θ², not x²: for a first layer the slope to α then costs no third product
+            alpha = fused(_alpha.rate(self.limit), self.log_alpha)
+            variance = fused(_alpha.PRODUCT, self.weight, self._of_weights(alpha))
         return self.mean(x), self.affine(x.square(), variance, None)
 
     def _of_weights(self, values: Tensor) -> Tensor:
         """Return `values`, [units] or [], expanded to the shape of the weight."""
-        if not values.dim():
+        if not self.is_conv or not values.dim():
             return values.expand_as(self.weight)
-        groups = self.groups if self.is_conv else 1
-        outputs, inputs, *kernel = self.weight.shape
-        grouped = values.view(groups, 1, inputs, *[1] * len(kernel)).expand(-1, outputs // groups, -1, *kernel)
+        outputs, inputs, *kernel = self.weight.shape  # of a group
+        grouped = values.view(self.groups, 1, inputs, 1, 1).expand(-1, outputs // self.groups, -1, *kernel)
         return grouped.reshape(self.weight.shape)
 
     def draw(self, x: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ class VariationalDropout(Affine):
         if form is None:
             return self.weight.new_zeros(())
         if self.kl_form == "cubic":
-            divergence = fused(_alpha.cubic_kl(self._limit), self.log_alpha)
+            divergence = fused(_alpha.cubic_kl(self.limit), self.log_alpha)
         else:
             divergence = form(self.current_log_alpha()).sum()
         count = self.units if self.noise == "A" else self.weight.numel()
