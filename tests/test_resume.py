@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SMALL
 from rich.console import Console
 
 from bnnbench import records
@@ -129,7 +128,8 @@ def test_behind_a_damaged_checkpoint_is_the_one_before_it(
     else:
         newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2] if damage == "half" else b"")
     said = io.StringIO()
-    assert run(compose(*SMALL, "model.widths=[16]", *overrides), Console(file=said)) == folder
+    small = ("epochs=10", "members.burn_in=50", "threads=1", "model.widths=[16]")
+    assert run(compose(*small, *overrides), Console(file=said)) == folder
     assert "resumed at iteration 40" in said.getvalue()
     assert ("checkpoint.pt is damaged: going on from the one before it" in said.getvalue()) == (damage != "gone")
     assert without_times(folder) == whole
