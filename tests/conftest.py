@@ -7,6 +7,7 @@ import functools
 import io
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread only costs
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background; a run would not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SMALL = ("epochs=10", "members.burn_in=50", "eval.every=50", "threads=1")
 

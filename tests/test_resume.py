@@ -167,7 +167,7 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
 def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, run_small: Run, tmp_path: Path) -> None:
     """kill -9, at an instant of the system's choosing after the first checkpoint."""
     words = [
-        "epochs=200",
+        "epochs=100",
         "model.widths=[16]",
         "members.burn_in=50",
         "eval.every=50",
