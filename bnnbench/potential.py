@@ -78,7 +78,7 @@ class Potential:
         groups: dict[tuple[bool, bool], dict[str, Any]] = {}
         for name, parameter in self.chains.parameters.items():
             kind = self.kinds[name]
-            key = (name in self._gaussian, noise[kind])
+            key = (name in self._gaussian, temperature is not None and noise[kind])
             if key not in groups:
                 decay = 1 / (self.num_data * self.prior.variance) if name in self._gaussian else 0.0
                 groups[key] = {"params": [], "weight_decay": decay}

@@ -45,7 +45,7 @@ def fused(op: Op, *tensors: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # the compiler fuses the plain formula by itself
         value = op.plain(*tensors)
         return value.sum() if op.total else value
-    if _transforms_active():
+    if transforms_active():
         return _Transformed.apply(op, 0, *tensors)[0]
     return _Fused.apply(op, 0, *tensors)
 
@@ -66,6 +66,16 @@ def total_of_squares(values: Tensor, lead: int) -> Tensor:
     return torch.linalg.vecdot(rows, rows)
 
 
+def plain_gradients(
+    plain: Callable[..., Any], tensors: tuple[Tensor, ...], grads: Tensor | tuple[Tensor | None, ...]
+) -> tuple[Tensor, ...]:
+    """Return the gradients of the plain formula, through which a gradient of the gradient can go."""
+    values, pull = torch.func.vjp(plain, *tensors)
+    if isinstance(values, Tensor):
+        return pull(grads.expand_as(values))
+    return pull(tuple(torch.zeros_like(v) if g is None else g for v, g in zip(values, grads, strict=True)))
+
+
 class _Fused(torch.autograd.Function):
     """An `Op` where no transform of torch.func is at work: half the overhead, which is all that a small layer costs."""
 
@@ -84,8 +94,7 @@ class _Fused(torch.autograd.Function):
             grad = grad.reshape(grad.shape + (1,) * (saved[0].dim() - ctx.lead))
         if not torch.is_grad_enabled():
             return None, None, *op.grads(grad, *saved)
-        value, pull = torch.func.vjp(op.plain, *saved[: ctx.count])
-        return None, None, *pull(grad.expand_as(value))
+        return None, None, *plain_gradients(op.plain, saved[: ctx.count], grad)
 
 
 class _Transformed(_Fused):
@@ -118,6 +127,6 @@ def _remember(ctx: Any, op: Op, lead: int, tensors: tuple[Tensor, ...], output: 
 
 
 # Whether a transform is at work; where torch does not say, the general way serves.
-_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 # torch asks for the signature at every call and would find it out anew each time.
 _Transformed.forward.__signature__ = inspect.signature(_Transformed.forward)  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ def _variance_value(theta: Tensor, log_sigma2: Tensor) -> tuple[Tensor, Tensor]:
 def _variance_grads(grad: Tensor, theta: Tensor, _: Tensor, value: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     both = grad * value
     to_log_sigma2 = both * inside  # inside the limits the variance is σ²; beyond it goes as θ²
-    return _over(both.sub_(to_log_sigma2).mul_(2), theta), to_log_sigma2
+    return over(both.sub_(to_log_sigma2).mul_(2), theta), to_log_sigma2
 
 
 def _kl(theta: Tensor, log_sigma2: Tensor) -> Tensor:
@@ -58,21 +58,21 @@ def _kl_value(lead: int, theta: Tensor, log_sigma2: Tensor) -> tuple[Tensor, Ten
     inside = free.eq_(held)
     s = torch.rsub(held, -K2, alpha=K3).sigmoid_()
     q = held.sigmoid_()
-    value = _total_log(q, lead).mul_(-0.5).add_(total(s, lead), alpha=K1)
+    value = total_log(q, lead).mul_(-0.5).add_(total(s, lead), alpha=K1)
     twice_slope = q.sub_(1).addcmul_(s, s, value=2 * K1 * K3).sub_(s, alpha=2 * K1 * K3).mul_(inside)
     return value, twice_slope
 
 
 def _kl_grads(grad: Tensor, theta: Tensor, _: Tensor, value: Tensor, twice_slope: Tensor) -> tuple[Tensor, Tensor]:
-    return _over(twice_slope * -grad, theta), twice_slope * (0.5 * grad)
+    return over(twice_slope * -grad, theta), twice_slope * (0.5 * grad)
 
 
-def _over(numerator: Tensor, theta: Tensor) -> Tensor:
+def over(numerator: Tensor, theta: Tensor) -> Tensor:
     """Return numerator/θ in the numerator's memory, and 0 for 0/0."""
     return numerator.div_(theta).nan_to_num_(0.0, math.inf, -math.inf)
 
 
-def _total_log(q: Tensor, lead: int) -> Tensor:
+def total_log(q: Tensor, lead: int) -> Tensor:
     """Return Σ log q. Eight factors share a logarithm: q > e⁻⁸/2, so that their product does not underflow."""
     rows = flat(q, lead)
     together = math.gcd(rows.shape[-1], 8)
@@ -86,15 +86,15 @@ KL = Op(_kl, _kl_value, _kl_grads, total=True)
 def kept_weight(threshold: float) -> Op:
     """Return θ where log α is at or below the threshold, else 0, as a function of θ and σ².
 
-    The condition is σ² ≤ e^threshold θ², which needs no logarithm, up to rounding: at 8 nothing is dropped.
+    The condition is σ² < e^threshold θ² up to rounding, which needs no logarithm: at 8 only a θ of 0 is dropped.
     """
     bound = math.exp(threshold + 1e-6)
 
     def plain(theta: Tensor, variance: Tensor) -> Tensor:
-        return theta * (variance <= bound * theta.square())
+        return theta * (variance < bound * theta.square())
 
     def value(theta: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        kept = (theta * theta).mul_(bound).ge_(variance)
+        kept = (theta * theta).mul_(bound).gt_(variance)
         return theta * kept, kept
 
     def grads(grad: Tensor, theta: Tensor, variance: Tensor, _: Tensor, kept: Tensor) -> tuple[Tensor, None]:

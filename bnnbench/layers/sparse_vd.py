@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from bnnbench.layers import _alpha, _sparse
 from bnnbench.layers._affine import Affine, check_choice, log_ratio, normal
-from bnnbench.layers._fused import fused
+from bnnbench.layers._ahead import Ahead
+from bnnbench.layers._fused import fused, transforms_active
 from bnnbench.layers._sparse import LIMIT
+from bnnbench.layers._sparse_linear import ROOT, SparseLinear
 from bnnbench.layers.kl import sigmoid
-
-ROOT = 1e-8  # added to a variance under the root
 
 
 class SparseVD(Affine):
@@ -65,6 +65,7 @@ class SparseVD(Affine):
         if not math.isfinite(init_log_sigma2):
             raise ValueError(f"init_log_sigma2 must be finite, got {init_log_sigma2}")
         self.parametrisation, self.threshold, self.train_clip = parametrisation, threshold, train_clip
+        self._kl_ahead = Ahead()
         start = torch.full_like(self.weight, init_log_sigma2, requires_grad=False)
         if parametrisation == "additive":
             self.log_sigma2 = nn.Parameter(start)
@@ -92,8 +93,26 @@ class SparseVD(Affine):
         return self.affine(x, theta, self.bias), self.affine(x.square(), variance, None).add_(ROOT)
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise."""
+        """Return pre-activations with fresh noise; in a training step the KL, asked for next, comes along."""
+        if self._simple(x):
+            epsilon = torch.randn(*x.shape[:-1], len(self.weight), dtype=x.dtype, device=x.device)
+            threshold = self.threshold if self.train_clip else None
+            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold)
+            self._kl_ahead.put(kl, self.weight, self.log_sigma2)
+            return y
         return normal(*self.moments(x), floor=ROOT)
+
+    def _simple(self, x: Tensor) -> bool:
+        """Return whether this is what `SparseLinear` does: a plain training step of a linear layer."""
+        return (
+            self.parametrisation == "additive"
+            and not self.is_conv
+            and x.dim() == 2
+            and torch.is_grad_enabled()
+            and not transforms_active()
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled(x.device.type)
+        )
 
     def mean(self, x: Tensor) -> Tensor:
         """Return the pre-activations of the thresholded means."""
@@ -111,7 +130,8 @@ class SparseVD(Affine):
         """Return KL(q ‖ prior) in nats, summed over the weights."""
         if self.parametrisation == "multiplicative":
             return sigmoid(self.current_log_alpha()).sum()
-        return fused(_sparse.KL, self.weight, self.log_sigma2)
+        ahead = self._kl_ahead.take(self.weight, self.log_sigma2)
+        return fused(_sparse.KL, self.weight, self.log_sigma2) if ahead is None else ahead
 
     def extra_repr(self) -> str:
         """Return the sizes, the parametrisation and the threshold."""
