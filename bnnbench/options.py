@@ -64,7 +64,11 @@ def convert(
         checked = model.model_validate(dict(given))
     except pydantic.ValidationError as error:
         raise ConfigError(explain(error.errors(), given, where)) from None
-    return {name: getattr(checked, name) for name in given}
+    values = {name: getattr(checked, name) for name in given}
+    for name, value in values.items():  # pydantic reads true as 1
+        if isinstance(given[name], bool) and isinstance(value, int | float) and not isinstance(value, bool):
+            raise ConfigError(f"{where}.{name}={str(given[name]).lower()}: input should be a number.")
+    return values
 
 
 def explain(problems: Iterable[Mapping[str, Any]], given: Mapping[str, Any], where: str = "") -> str:
@@ -97,6 +101,8 @@ def _place(problem: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[list[s
             keys.append(str(part))
         elif isinstance(value, list) and isinstance(part, int):
             keys.append(f"[{part}]")
+            if part >= len(value):  # an element that is missing
+                return keys, None
         else:
             continue
         value = value[part]

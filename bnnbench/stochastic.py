@@ -97,6 +97,8 @@ def make_stochastic(network: nn.Module, layers: Mapping[str, Any], prior: Prior)
 
 def _only(layers: Mapping[str, Any]) -> list[str]:
     only = layers.get("only")
+    if only == []:
+        raise ConfigError("method.layers.only=[]: no layer would be replaced. Give patterns, or null for all layers.")
     patterns = [only] if isinstance(only, str) else only or []
     if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
         raise ConfigError(
