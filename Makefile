@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format figures figures-quick crash-test bench clean
+.PHONY: help demo sweep-demo test test-all lint format figures figures-quick crash-test bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ demo: $(STAMP) ## install, run four methods on the embedded digits, draw test er
 	$(BIN)/bnnbench run -m method=sgd,sgld,psgld,batchnorm_sgld name=demo threads=1
 	$(BIN)/bnnbench plot results/demo --out results/demo/error.png --formats png
 	@echo "The figure: $(CURDIR)/results/demo/error.png"
+
+sweep-demo: $(STAMP) ## six methods, three seeds each, on the digits; their comparison and figure
+	$(BIN)/bnnbench run -m method=sgd,sgld,psgld,batchnorm_sgld,vd,sparse_vd seed=0,1,2 name=sweep_demo threads=1
+	$(BIN)/bnnbench compare results/sweep_demo --by method
+	$(BIN)/bnnbench plot results/sweep_demo --out results/sweep_demo/error.png --formats png
+	@echo "The figure: $(CURDIR)/results/sweep_demo/error.png"
 
 test: $(STAMP) ## the fast tests; JOBS=2 processes share them
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -52,11 +52,11 @@ def test_runs_that_are_finished_are_counted(here: Path) -> None:
 
 def test_what_is_published_is_shown_with_its_commit_and_what_it_lacks(here: Path, make_finished: Make) -> None:
     figure = load_figure("layers_mnist")
-    runs = [make_finished(here / "r" / str(i), "vd", seed=i) for i in range(7)]
+    runs = [make_finished(here / "r" / str(i), "vd", seed=i) for i in range(6)]
     publish("layers_mnist", figure, runs)
     assert state("layers_mnist", figure, Path("results")) == "published, commit 0123456789"
-    shutil.rmtree(here / "results/published/layers_mnist/r/6")
-    assert state("layers_mnist", figure, Path("results")) == "published, 6 of 7 runs, commit 0123456789"
+    shutil.rmtree(here / "results/published/layers_mnist/r/5")
+    assert state("layers_mnist", figure, Path("results")) == "published, 5 of 6 runs, commit 0123456789"
     (here / "results/published/layers_mnist/r/0/manifest.json").write_text("half")
     assert "commit 0123456789, unknown" in state("layers_mnist", figure, Path("results"))
 
@@ -74,6 +74,11 @@ def test_make_calls_the_command(words: list[str], command: str) -> None:
     own = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}  # not those of `make test`
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, env=own, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1].rstrip().endswith(f"python -m {command}")
+
+
+def test_the_sweep_of_the_makefile_is_that_of_its_figure() -> None:
+    recipe = (ROOT / "Makefile").read_text()
+    assert f"run -m {' '.join(load_figure('sweep_demo').sweeps[0])}\n" in recipe
 
 
 def test_the_readme_has_a_block_for_every_figure_as_it_was_published() -> None:
