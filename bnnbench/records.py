@@ -12,6 +12,7 @@ import io
 import json
 import os
 import pickle
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ import yaml
 
 from bnnbench.columns import COLUMNS
 from bnnbench.config import folder_name
-from bnnbench.errors import InUseError
+from bnnbench.errors import ConfigError, InUseError
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
 
@@ -159,6 +160,20 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def run_path(raw: Mapping[str, Any]) -> Path:
     """Return where the run of the resolved configuration `raw` is recorded."""
     return Path(raw["results"]).expanduser() / raw["name"] / folder_name(raw)
+
+
+def check_writable(results: str | Path) -> None:
+    """Make the folder if need be, and a file in it that goes again.
+
+    Raises:
+        ConfigError: that fails.
+    """
+    try:
+        Path(results).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results):
+            pass
+    except OSError as error:
+        raise ConfigError(f"results={results}: {error.strerror}. Give a folder that can be written to.") from error
 
 
 def is_finished(path: Path) -> bool:

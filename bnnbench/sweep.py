@@ -80,11 +80,11 @@ class Sweeper(HydraSweeper):
         """Check all runs, do what is left to do, and say how each ended.
 
         Raises:
-            ConfigError: at least one run is wrong; nothing was started.
+            ConfigError: at least one run is wrong, or the results cannot be written; nothing was started.
             BnnbenchError: runs failed. InUseError: none failed, but another process is writing some.
             KeyboardInterrupt: the sweep was stopped.
         """
-        from bnnbench.records import is_finished
+        from bnnbench.records import check_writable, is_finished
 
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*(f"{key}={value}" for key, value in self.params.items()), *arguments])
@@ -93,6 +93,9 @@ class Sweeper(HydraSweeper):
             raise ConfigError("The sweep has no run: one of the keys was given no value, as by range(0,0) or glob(x*).")
         jobs = list(dict.fromkeys(plan(self.hydra_context, self.config, combinations)))
         todo = [job for job in jobs if job.raw["force"] or not is_finished(job.path)]
+
+        for results in dict.fromkeys(job.raw["results"] for job in todo):
+            check_writable(results)
 
         outcomes = {job: Outcome(SKIPPED) for job in jobs}
         with reporter_for(todo) as reporter:

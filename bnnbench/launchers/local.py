@@ -82,10 +82,8 @@ class Local(FuturesLauncher):
 
     def close(self) -> None:
         """End all processes, and wait until they are gone."""
-        for slot in self._pool:
-            slot.executor.shutdown(wait=False, cancel_futures=True)
-        for slot in self._pool:
-            slot.executor.shutdown(wait=True)
+        for slot in self._pool:  # one after the other: after wait=False there would be no waiting any more
+            slot.executor.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import pytest
@@ -91,3 +93,17 @@ def test_what_is_finished_is_not_done_again(sweep, planned, here):
     assert {path: path.stat().st_mtime_ns for path in tables} == tables
     assert [job.raw["seed"] for job in planned(*QUICK, "seed=0,1,2")[0]] == [2]
     assert [job.raw["seed"] for job in planned(*QUICK, "seed=0,1", "--force")[0]] == [0, 1]
+
+
+def test_results_that_cannot_be_written_stop_all_and_are_named_once(refused, here, monkeypatch):
+    (here / "a_file").touch()
+    (here / "elsewhere").mkdir()
+    (line,) = refused(*QUICK, "seed=0,1", "results=a_file/below")
+    assert line == "results=a_file/below: Not a directory. Give a folder that can be written to."
+
+    def read_only(**_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("bnnbench.records.tempfile.TemporaryFile", read_only)
+    (line,) = refused(*QUICK, "seed=0,1", "results=elsewhere")
+    assert line == "results=elsewhere: Read-only file system. Give a folder that can be written to."
