@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bnnbench.commands import networks, results
+from bnnbench.commands import networks, results, tune
 from bnnbench.commands._shared import complete_among, guarded
 from bnnbench.commands.data import data_app
 
@@ -71,6 +71,7 @@ def run_command(
 
 
 app.command("plot")(results.plot_command)
+app.command("tune", context_settings={"ignore_unknown_options": True})(tune.tune_command)
 app.command("compare")(results.compare_command)
 app.command("collect")(results.collect_command)
 app.command("sparsity")(networks.sparsity_command)

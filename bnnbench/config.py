@@ -166,6 +166,7 @@ class RunConfig(_Strict):
     model: dict[str, Any]
     schedule: dict[str, Any]
     method: Method
+    chosen: dict[str, Any] | None = None  # runs of before have none
 
 
 # What cannot change a run's numbers and so is no part of its identity: where it lies, what it is called, how often it
@@ -173,6 +174,7 @@ class RunConfig(_Strict):
 _NOT_IDENTITY = frozenset(
     (
         *("results", "name", "data", "device", "threads", "checkpoint_every", "force", "eval.batch_size"),
+        "chosen",
         *("dataset.label", "dataset.budget", "model.label", "schedule.label", "method.label", "method.reference"),
         "temperature",  # a method that has one holds its own copy
     )

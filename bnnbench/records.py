@@ -40,7 +40,9 @@ class RunFolder:
     """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.raw = dict(raw)
+        self.raw = {key: value for key, value in raw.items() if key != "chosen"}
+        # Of the manifest: it is no setting, and runs that differ in it alone are alike.
+        self.origin = {"chosen": raw["chosen"]} if raw.get("chosen") else {}
         self.path = run_path(raw)
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.path / ".lock")  # freed by the system when the process dies
@@ -56,7 +58,7 @@ class RunFolder:
         checkpoint = None if anew else self._read_checkpoint()
         if checkpoint is None:
             self.manifest = {}  # nothing that an older run said is true of this one
-        self.note(status="running")  # first of all: what is half replaced must not be taken for finished
+        self.note(status="running", **self.origin)  # first of all: what is half replaced must not be taken for finished
         table = self.path / "metrics.csv"
         if checkpoint is None:
             for old in (*CHECKPOINTS, "sparsity.csv"):

@@ -1,0 +1,70 @@
+"""bnnbench tune: search for a method's settings on the validation split."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from bnnbench.commands._shared import choice, guarded
+
+METRICS = ("nll", "error", "brier", "rmse")  # the less the better
+
+
+def tune_command(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[OVERRIDES]...", help="As of `run`.", show_default=False)
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Runs of each method.")] = 20,
+    metric: Annotated[str, choice(METRICS, "Of the posterior mean, else of the last iterate: ")] = "nll",
+    seed: Annotated[int, typer.Option(help="Of the search; that of the runs is seed=0.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", help="Runs at a time.", show_default="as of `run -m`")
+    ] = None,
+) -> None:
+    """Search for settings on the validation split, with as many trials for every method.
+
+    bnnbench tune --trials 20 method=sgld,psgld dataset=digits 'method.update.lr=tag(log,interval(1e-4,1))'
+
+    Several values make the space, in Hydra's grammar: interval(a,b), int(interval(a,b)), tag(log,interval(a,b)),
+    range(a,b), choice(a,b) or a,b. Without any, it is the step size, from a 30th of its value to 30 times it. Every
+    trial is an ordinary run. The same command does what is left, with --trials 40 more; its last lines say how to run
+    the best settings.
+    """
+
+    def action() -> None:
+        from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
+
+        for name, value, least in (("trials", trials, 1), ("seed", seed, 0), ("jobs", jobs, 1)):
+            if value is not None and value < least:
+                raise ConfigError(f"--{name} {value}: input should be {least} or more.")
+        if metric not in METRICS:
+            raise ConfigError(f"--metric {metric}: no such metric.{did_you_mean(metric, METRICS)}")
+        if "--force" in (overrides or []):
+            raise ConfigError("--force: a search repeats no trial. Take another name=… to search anew.")
+        try:
+            import optuna  # noqa: F401
+        except ImportError:
+            raise BnnbenchError("bnnbench tune needs Optuna: pip install 'bnnbench[tune]'.") from None
+        from bnnbench.compose import run_hydra
+        from bnnbench.tuning import register
+
+        register()
+        settings = {"trials": trials, "metric": metric, "seed": seed}
+        ours = ["hydra.sweeper._target_=hydra_plugins.bnnbench.Tuner"]
+        ours += [f"+hydra.sweeper.{key}={value}" for key, value in settings.items()]
+        ours += [] if jobs is None else [f"hydra.launcher.n_jobs={jobs}"]
+        run_hydra(["-m", *(overrides or []), *ours], _run, name="bnnbench tune")
+
+    guarded(action)
+
+
+def _run(raw: dict[str, Any]) -> None:
+    """Run one trial here, for hydra/launcher=basic: a failure is the trial's, and no end of the search."""
+    from bnnbench.run import run
+
+    try:
+        run(raw)
+    except Exception as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)

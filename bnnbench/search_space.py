@@ -1,0 +1,184 @@
+"""What `bnnbench tune` searches over: Hydra's sweeps, read as Optuna's distributions.
+
+method.update.lr=tag(log,interval(1e-4,1))      any number between the two, on a logarithmic scale
+batch_size=int(interval(20,200))                any whole number
+members.thin=range(50,201,50)                   these numbers, and their order counts
+model.activation=choice(relu,tanh)              these words, or relu,tanh
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bnnbench.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+LR = "method.update.lr"
+FACTOR = 30  # the default space is the step size, from a FACTOR-th of its value to FACTOR times it
+DIGITS = 4  # that a drawn number keeps
+EDGE = 0.05  # of its range: so near to an end, the best is said to lie at the edge
+# They say what is compared, on what and where it lies: one value each.
+GIVEN = ("dataset", "experiment", "seed", "name", "results", "force", "chosen", "data", "eval", "device", "threads")
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """A swept key and the values that it may take.
+
+    Attributes:
+        key: as typed, a leading plus included.
+        distribution: Optuna's.
+    """
+
+    key: str
+    distribution: BaseDistribution
+
+    def override(self, value: Any) -> str:
+        """Return ``key=value`` in Hydra's grammar."""
+        return f"{self.key}={value}"
+
+    def rounded(self, value: Any) -> Any:
+        """Return a drawn `value` with as many digits as anybody would type."""
+        d = self.distribution
+        if not isinstance(d, FloatDistribution):
+            return value
+        return min(max(float(f"{value:.{12 if d.step else DIGITS}g}"), d.low), d.high)
+
+    def find(self, value: Any) -> Any:
+        """Return `value`, of a configuration, as a trial has it; None if it lies outside."""
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return next((c for c in d.choices if str(c).strip("'\"") == str(value)), None)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        typed = int(value) if isinstance(d, IntDistribution) else float(value)
+        return typed if typed == value and d._contains(typed) else None
+
+    def ends(self) -> list[Any]:
+        """Return the two ends of a range, or all choices."""
+        d = self.distribution
+        return list(d.choices) if isinstance(d, CategoricalDistribution) else [d.low, d.high]  # type: ignore[attr-defined]
+
+    def at_edge(self, value: Any) -> bool:
+        """Whether `value` is so near to an end of a range that a better one may lie beyond."""
+        d = self.distribution
+        if not isinstance(d, FloatDistribution | IntDistribution) or d.single():
+            return False
+        scale = math.log if d.log else float
+        place = (scale(value) - scale(d.low)) / (scale(d.high) - scale(d.low))
+        return min(place, 1 - place) < EDGE
+
+    def __str__(self) -> str:
+        d = self.distribution
+        if isinstance(d, CategoricalDistribution):
+            return f"{self.key}: {', '.join(map(str, d.choices))}"
+        assert isinstance(d, FloatDistribution | IntDistribution)
+        step = f" in steps of {d.step:g}" if d.step and not (isinstance(d, IntDistribution) and d.step == 1) else ""
+        kind = "whole numbers " if isinstance(d, IntDistribution) else ""
+        return f"{self.key}: {kind}{d.low:g} to {d.high:g}{step}{', logarithmic' if d.log else ''}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """The overrides of a search.
+
+    Attributes:
+        methods: as typed; none if `method=` was not given.
+        fixed: the overrides with one value.
+        space: those with several.
+    """
+
+    methods: list[str]
+    fixed: list[Override]
+    space: list[Dimension]
+
+
+def read(overrides: Sequence[Override]) -> Question:
+    """Return what `overrides` ask for.
+
+    Raises:
+        ConfigError: a key that cannot be searched over, an empty range, an unknown tag.
+    """
+    methods: list[str] = []
+    fixed: list[Override] = []
+    space: dict[str, Dimension] = {}
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_delete():
+            raise ConfigError(f"{override.input_line}: a search takes values, and cannot take a key away.")
+        if key == "method":
+            several = override.is_choice_sweep()
+            methods = list(override.sweep_string_iterator()) if several else [override.get_value_element_as_str()]
+            methods = list(dict.fromkeys(methods))
+            if not methods:
+                raise ConfigError(f"{override.input_line}: there is no such method.")
+        elif not override.is_sweep_override():
+            fixed.append(override)
+        elif key.partition(".")[0] in GIVEN:
+            raise ConfigError(
+                f"{override.input_line}: one search is for one value of {key}. Give each a name= of its own."
+            )
+        else:
+            space[key] = dimension(override)
+    return Question(methods, fixed, list(space.values()))
+
+
+def dimension(override: Override) -> Dimension:
+    """Return what a swept `override` may become.
+
+    Raises:
+        ConfigError: it is empty, or its tag unknown.
+    """
+    swept: Any = override.value()
+    words, key = override.input_line, override.get_key_element()
+    for tag in getattr(swept, "tags", ()):
+        if tag != "log":
+            raise ConfigError(f"{words}: no tag '{tag}'.{did_you_mean(tag, ['log'])}")
+    log = "log" in getattr(swept, "tags", ())
+    if override.is_choice_sweep():
+        choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+        if not choices:
+            raise ConfigError(f"{words}: there is nothing to choose from.")
+        return Dimension(key, CategoricalDistribution(choices))
+    if override.is_range_sweep():
+        numbers = sorted(swept.range())
+        if not numbers:
+            raise ConfigError(f"{words}: the range is empty; its end does not belong to it.")
+        low, high, step = numbers[0], numbers[-1], abs(swept.step)
+    else:
+        low, high, step = swept.start, swept.end, None
+        if not low < high:
+            raise ConfigError(f"{words}: the first number of an interval should be below the second.")
+    if log and (low <= 0 or step not in (None, 1)):
+        raise ConfigError(f"{words}: a logarithmic scale is for numbers above 0, without steps.")
+    if all(isinstance(number, int) for number in (low, high)) and (step is None or isinstance(step, int)):
+        return Dimension(key, IntDistribution(low, high, log=log, step=step or 1))
+    return Dimension(key, FloatDistribution(float(low), float(high), log=log, step=step and float(step)))
+
+
+def around(lr: Any) -> Dimension:
+    """Return the default space, a logarithmic scale around the step size `lr` of a method's file.
+
+    Raises:
+        ConfigError: it is no positive number.
+    """
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not lr > 0:
+        raise ConfigError(f"{LR}={lr}: no range around it; give '{LR}=tag(log,interval(1e-4,1))', say.")
+    low, high = (float(f"{end:.3g}") for end in (lr / FACTOR, lr * FACTOR))
+    return Dimension(LR, FloatDistribution(low, high, log=True))
+
+
+def corners(space: Sequence[Dimension]) -> list[list[str]]:
+    """Return overrides that show what is wrong with `space`, if anything: every end and choice once."""
+    first = [d.override(d.ends()[0]) for d in space]
+    found = [first]
+    for i, d in enumerate(space):
+        found += [[*first[:i], d.override(end), *first[i + 1 :]] for end in d.ends()[1:]]
+    return found

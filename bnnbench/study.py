@@ -1,0 +1,151 @@
+"""The trials of one method's search, kept in a file of Optuna that a crash at any instant leaves whole.
+
+A trial is written down with all its values before its run starts, and its score once the run has ended. Trial n is
+drawn from a stream of its own, keyed by (seed, n), given the trials before its round: so a search that was stopped and
+continued makes the same trials as one that was not. The rounds are: the first `STARTUP` trials, drawn at random
+(trial 0 being the settings as they stand), then `width` at a time, by the tree-structured Parzen estimator
+(Bergstra et al. 2011) as Optuna has it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import filelock
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from bnnbench.errors import ConfigError, InUseError
+from bnnbench.search_space import Dimension
+
+STARTUP = 10  # trials drawn at random; more than one key wants more, but budgets are small
+
+
+class Study:
+    """One method's trials; a context manager, so that no two processes search in the same file.
+
+    Args:
+        file: where they are kept.
+        space: what is searched over.
+        start: the values of trial 0, or None.
+        seed: of the search.
+        question: what must not change between two calls: word → text.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        space: Sequence[Dimension],
+        start: Mapping[str, Any] | None,
+        seed: int,
+        question: Mapping[str, str],
+    ) -> None:
+        self.file, self.space, self.start, self.seed, self.question = file, space, start, seed, dict(question)
+
+    def __enter__(self) -> Study:
+        """Open the file.
+
+        Raises:
+            InUseError: another process searches there. ConfigError: it holds another search.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self.file.with_name(f".{self.file.name}.lock"))
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InUseError(f"{self.file}: another process is searching there; nothing was changed.") from None
+        try:
+            self._open()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self
+
+    def _open(self) -> None:
+        try:
+            self._study = optuna.create_study(
+                storage=f"sqlite:///{self.file}", study_name="tune", direction="minimize", load_if_exists=True
+            )
+        except Exception as error:  # SQLAlchemy's, of many kinds
+            why = str(error).splitlines()[0]
+            raise ConfigError(
+                f"{self.file}: not the file of a search ({why}). Remove it or take another name=…"
+            ) from error
+        before = self._study.user_attrs.get("question")
+        if before is None:
+            self._study.set_user_attr("question", self.question)
+        elif before != self.question:
+            word = next((word for word in self.question if before.get(word) != self.question[word]), "")
+            raise ConfigError(
+                f"{self.file} holds another search: {word} is {before.get(word)} there and {self.question.get(word)} "
+                "here.\nTake another name=…, or remove that file to search anew."
+            )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._study._storage.remove_session()
+        self._lock.release()
+
+    def trials(self, count: int) -> list[FrozenTrial]:
+        """Return the first `count` trials: an equal number for every method, whatever a search before went on to."""
+        return self._study.get_trials(deepcopy=False)[:count]
+
+    def round(self, count: int, width: int) -> list[FrozenTrial]:
+        """Return the trials to run next, of `count` in all: those begun before, and new ones that complete the round."""
+        held = self.trials(count)
+        first = next((trial.number for trial in held if not trial.state.is_finished()), len(held))
+        if first >= count:
+            return []
+        end = STARTUP if first < STARTUP else STARTUP + width * ((first - STARTUP) // width + 1)
+        for number in range(len(held), min(end, count)):
+            values = self.start if number == 0 and self.start is not None else self._draw(number)
+            # All of a trial in one transaction: it is there with its values, or it is not there.
+            self._study.add_trial(
+                optuna.create_trial(state=TrialState.RUNNING, params=dict(values), distributions=self._distributions)
+            )
+        return [trial for trial in self.trials(count) if not trial.state.is_finished()]
+
+    def tell(self, trial: FrozenTrial, score: float | None) -> None:
+        """Write down the `score` of `trial`; None: it failed, which the search takes for worse than any score."""
+        if score is None:
+            self._study.tell(trial.number, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial.number, score)
+
+    def best(self, count: int) -> FrozenTrial | None:
+        """Return the first of the trials with the least score, of the first `count`; None if all failed."""
+        done = [trial for trial in self.trials(count) if trial.state == TrialState.COMPLETE]
+        return min(done, key=lambda trial: (trial.value, trial.number), default=None)
+
+    def overrides(self, trial: FrozenTrial) -> list[str]:
+        """Return the values of `trial` in Hydra's grammar."""
+        return [d.override(trial.params[d.key]) for d in self.space]
+
+    @property
+    def _distributions(self) -> dict[str, Any]:
+        return {d.key: d.distribution for d in self.space}
+
+    def _draw(self, number: int) -> dict[str, Any]:
+        """Return the values of trial `number`, given all trials so far."""
+        stream = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # A trial that has no score yet counts as a bad one, so that those of a round keep their distance.
+            sampler = optuna.samplers.TPESampler(
+                seed=stream,
+                n_startup_trials=STARTUP,
+                multivariate=True,
+                constant_liar=True,
+                warn_independent_sampling=False,
+            )
+            copy = optuna.create_study(sampler=sampler)
+            copy.add_trials(self._study.get_trials(deepcopy=False))
+            drawn = copy.ask(self._distributions).params
+        return {d.key: d.rounded(drawn[d.key]) for d in self.space}
