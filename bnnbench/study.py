@@ -53,7 +53,7 @@ class Study:
         Raises:
             InUseError: another process searches there. ConfigError: it holds another search.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self.file.with_name(f".{self.file.name}.lock"))
         try:
@@ -98,7 +98,7 @@ class Study:
         return self._study.get_trials(deepcopy=False)[:count]
 
     def round(self, count: int, width: int) -> list[FrozenTrial]:
-        """Return the trials to run next, of `count` in all: those begun before, and new ones that complete the round."""
+        """Return the trials to run next, of `count` in all: those begun before, and new ones to complete the round."""
         held = self.trials(count)
         first = next((trial.number for trial in held if not trial.state.is_finished()), len(held))
         if first >= count:
@@ -139,11 +139,7 @@ class Study:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             # A trial that has no score yet counts as a bad one, so that those of a round keep their distance.
             sampler = optuna.samplers.TPESampler(
-                seed=stream,
-                n_startup_trials=STARTUP,
-                multivariate=True,
-                constant_liar=True,
-                warn_independent_sampling=False,
+                seed=stream, n_startup_trials=STARTUP, multivariate=True, constant_liar=True
             )
             copy = optuna.create_study(sampler=sampler)
             copy.add_trials(self._study.get_trials(deepcopy=False))
