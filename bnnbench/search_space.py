@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bnnbench.errors import ConfigError, did_you_mean
 
@@ -38,7 +39,7 @@ class Dimension:
     """
 
     key: str
-    distribution: BaseDistribution
+    distribution: CategoricalDistribution | FloatDistribution | IntDistribution
 
     def override(self, value: Any) -> str:
         """Return ``key=value`` in Hydra's grammar."""
@@ -61,15 +62,18 @@ class Dimension:
         typed = int(value) if isinstance(d, IntDistribution) else float(value)
         return typed if typed == value and d._contains(typed) else None
 
-    def ends(self) -> list[Any]:
-        """Return the two ends of a range, or all choices."""
+    def samples(self) -> list[Any]:
+        """Return all choices, or the two ends of a range, and with them a fraction if it has any."""
         d = self.distribution
-        return list(d.choices) if isinstance(d, CategoricalDistribution) else [d.low, d.high]  # type: ignore[attr-defined]
+        if isinstance(d, CategoricalDistribution):
+            return list(d.choices)
+        fractions = isinstance(d, FloatDistribution) and not d.step
+        return [d.low, *([self.rounded(d.low + 0.618 * (d.high - d.low))] if fractions else []), d.high]
 
     def at_edge(self, value: Any) -> bool:
         """Whether `value` is so near to an end of a range that a better one may lie beyond."""
         d = self.distribution
-        if not isinstance(d, FloatDistribution | IntDistribution) or d.single():
+        if isinstance(d, CategoricalDistribution) or d.single():
             return False
         scale = math.log if d.log else float
         place = (scale(value) - scale(d.low)) / (scale(d.high) - scale(d.low))
@@ -79,10 +83,9 @@ class Dimension:
         d = self.distribution
         if isinstance(d, CategoricalDistribution):
             return f"{self.key}: {', '.join(map(str, d.choices))}"
-        assert isinstance(d, FloatDistribution | IntDistribution)
         step = f" in steps of {d.step:g}" if d.step and not (isinstance(d, IntDistribution) and d.step == 1) else ""
         kind = "whole numbers " if isinstance(d, IntDistribution) else ""
-        return f"{self.key}: {kind}{d.low:g} to {d.high:g}{step}{', logarithmic' if d.log else ''}"
+        return f"{self.key}: {kind}{d.low:.12g} to {d.high:.12g}{step}{', logarithmic' if d.log else ''}"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def read(overrides: Sequence[Override]) -> Question:
         if override.is_delete():
             raise ConfigError(f"{override.input_line}: a search takes values, and cannot take a key away.")
         if key == "method":
+            if override.is_sweep_override() and not override.is_choice_sweep():
+                raise ConfigError(f"{override.input_line}: give names of methods, as method=sgld,psgld.")
             several = override.is_choice_sweep()
             methods = list(override.sweep_string_iterator()) if several else [override.get_value_element_as_str()]
             methods = list(dict.fromkeys(methods))
@@ -123,7 +128,7 @@ def read(overrides: Sequence[Override]) -> Question:
             fixed.append(override)
         elif key.partition(".")[0] in GIVEN:
             raise ConfigError(
-                f"{override.input_line}: one search is for one value of {key}. Give each a name= of its own."
+                f"{override.input_line}: one search is for one value of {key}; give a search to each value."
             )
         else:
             space[key] = dimension(override)
@@ -134,7 +139,7 @@ def dimension(override: Override) -> Dimension:
     """Return what a swept `override` may become.
 
     Raises:
-        ConfigError: it is empty, or its tag unknown.
+        ConfigError: it is empty, its numbers make no range, or its tag is unknown.
     """
     swept: Any = override.value()
     words, key = override.input_line, override.get_key_element()
@@ -143,24 +148,33 @@ def dimension(override: Override) -> Dimension:
             raise ConfigError(f"{words}: no tag '{tag}'.{did_you_mean(tag, ['log'])}")
     log = "log" in getattr(swept, "tags", ())
     if override.is_choice_sweep():
-        choices = tuple(dict.fromkeys(override.sweep_string_iterator()))
+        choices = tuple(sorted(set(override.sweep_string_iterator())))  # shuffle(a,b) is the same search
         if not choices:
             raise ConfigError(f"{words}: there is nothing to choose from.")
+        if log:
+            raise ConfigError(f"{words}: a logarithmic scale is for interval(a,b).")
         return Dimension(key, CategoricalDistribution(choices))
-    if override.is_range_sweep():
-        numbers = sorted(swept.range())
-        if not numbers:
-            raise ConfigError(f"{words}: the range is empty; its end does not belong to it.")
-        low, high, step = numbers[0], numbers[-1], abs(swept.step)
-    else:
-        low, high, step = swept.start, swept.end, None
-        if not low < high:
-            raise ConfigError(f"{words}: the first number of an interval should be below the second.")
+    low, high, step = _range(swept, words) if override.is_range_sweep() else (swept.start, swept.end, None)
+    if not (low < high or (low == high and step)) or math.inf in (-low, high):
+        raise ConfigError(f"{words}: an interval goes from a smaller number to a larger one.")
     if log and (low <= 0 or step not in (None, 1)):
         raise ConfigError(f"{words}: a logarithmic scale is for numbers above 0, without steps.")
-    if all(isinstance(number, int) for number in (low, high)) and (step is None or isinstance(step, int)):
+    if isinstance(low, int) and isinstance(high, int):
         return Dimension(key, IntDistribution(low, high, log=log, step=step or 1))
-    return Dimension(key, FloatDistribution(float(low), float(high), log=log, step=step and float(step)))
+    return Dimension(key, FloatDistribution(low, high, log=log, step=step))
+
+
+def _range(swept: Any, words: str | None) -> tuple[Any, Any, Any]:
+    """Return the least and the greatest number of Hydra's ``range``, whose end does not belong to it, and its step."""
+    numbers = (swept.start, swept.stop, swept.step)
+    start, stop, step = (Decimal(str(number)) for number in numbers)
+    finite = start.is_finite() and stop.is_finite() and step.is_finite()
+    count = math.ceil((stop - start) / step) if finite and step else 0
+    if count < 1:
+        raise ConfigError(f"{words}: the range is empty; its end does not belong to it.")
+    typed = int if all(isinstance(number, int) for number in numbers) else float
+    low, high = sorted((start, start + (count - 1) * step))
+    return typed(low), typed(high), typed(abs(step))
 
 
 def around(lr: Any) -> Dimension:
@@ -169,16 +183,16 @@ def around(lr: Any) -> Dimension:
     Raises:
         ConfigError: it is no positive number.
     """
-    if not isinstance(lr, int | float) or isinstance(lr, bool) or not lr > 0:
+    if not isinstance(lr, int | float) or isinstance(lr, bool) or not 0 < lr < math.inf:
         raise ConfigError(f"{LR}={lr}: no range around it; give '{LR}=tag(log,interval(1e-4,1))', say.")
     low, high = (float(f"{end:.3g}") for end in (lr / FACTOR, lr * FACTOR))
     return Dimension(LR, FloatDistribution(low, high, log=True))
 
 
 def corners(space: Sequence[Dimension]) -> list[list[str]]:
-    """Return overrides that show what is wrong with `space`, if anything: every end and choice once."""
-    first = [d.override(d.ends()[0]) for d in space]
+    """Return overrides that show what is wrong with `space`, if anything: all samples of every key once."""
+    first = [d.override(d.samples()[0]) for d in space]
     found = [first]
     for i, d in enumerate(space):
-        found += [[*first[:i], d.override(end), *first[i + 1 :]] for end in d.ends()[1:]]
+        found += [[*first[:i], d.override(value), *first[i + 1 :]] for value in d.samples()[1:]]
     return found

@@ -1,10 +1,10 @@
 """The trials of one method's search, kept in a file of Optuna that a crash at any instant leaves whole.
 
-A trial is written down with all its values before its run starts, and its score once the run has ended. Trial n is
-drawn from a stream of its own, keyed by (seed, n), given the trials before its round: so a search that was stopped and
-continued makes the same trials as one that was not. The rounds are: the first `STARTUP` trials, drawn at random
-(trial 0 being the settings as they stand), then `width` at a time, by the tree-structured Parzen estimator
-(Bergstra et al. 2011) as Optuna has it.
+A trial is written down with all its values before its run starts, and its score once the run has ended. Trials come in
+rounds, first `STARTUP` of them, drawn at random (trial 0 being the settings as they stand), then `ROUND` at a time, by
+the tree-structured Parzen estimator (Bergstra et al. 2011) as Optuna has it. Trial n is drawn from a stream of its own,
+keyed by (seed, n), given the trials before its round: the trials are the same however many run at a time, and whether
+the search was stopped and continued or not.
 """
 
 from __future__ import annotations
@@ -20,38 +20,31 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from bnnbench.errors import ConfigError, InUseError
+from bnnbench.errors import BnnbenchError, InUseError
 from bnnbench.search_space import Dimension
 
 STARTUP = 10  # trials drawn at random; more than one key wants more, but budgets are small
+ROUND = 5  # trials that do not know of one another's scores
 
 
 class Study:
     """One method's trials; a context manager, so that no two processes search in the same file.
 
     Args:
-        file: where they are kept.
+        file: where they are kept; one for each space and seed.
         space: what is searched over.
         start: the values of trial 0, or None.
         seed: of the search.
-        question: what must not change between two calls: word → text.
     """
 
-    def __init__(
-        self,
-        file: Path,
-        space: Sequence[Dimension],
-        start: Mapping[str, Any] | None,
-        seed: int,
-        question: Mapping[str, str],
-    ) -> None:
-        self.file, self.space, self.start, self.seed, self.question = file, space, start, seed, dict(question)
+    def __init__(self, file: Path, space: Sequence[Dimension], start: Mapping[str, Any] | None, seed: int) -> None:
+        self.file, self.space, self.start, self.seed = file, space, start, seed
 
     def __enter__(self) -> Study:
         """Open the file.
 
         Raises:
-            InUseError: another process searches there. ConfigError: it holds another search.
+            InUseError: another process searches there. BnnbenchError: the file is not Optuna's or cannot be written.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -61,31 +54,16 @@ class Study:
         except filelock.Timeout:
             raise InUseError(f"{self.file}: another process is searching there; nothing was changed.") from None
         try:
-            self._open()
-        except BaseException:
-            self._lock.release()
-            raise
-        return self
-
-    def _open(self) -> None:
-        try:
             self._study = optuna.create_study(
                 storage=f"sqlite:///{self.file}", study_name="tune", direction="minimize", load_if_exists=True
             )
         except Exception as error:  # SQLAlchemy's, of many kinds
-            why = str(error).splitlines()[0]
-            raise ConfigError(
-                f"{self.file}: not the file of a search ({why}). Remove it or take another name=…"
+            self._lock.release()
+            raise BnnbenchError(
+                f"{self.file}: damaged, or not to be written ({str(error).splitlines()[0]}). "
+                "Without it the search starts anew, and finds finished runs finished."
             ) from error
-        before = self._study.user_attrs.get("question")
-        if before is None:
-            self._study.set_user_attr("question", self.question)
-        elif before != self.question:
-            word = next((word for word in self.question if before.get(word) != self.question[word]), "")
-            raise ConfigError(
-                f"{self.file} holds another search: {word} is {before.get(word)} there and {self.question.get(word)} "
-                "here.\nTake another name=…, or remove that file to search anew."
-            )
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,13 +75,11 @@ class Study:
         """Return the first `count` trials: an equal number for every method, whatever a search before went on to."""
         return self._study.get_trials(deepcopy=False)[:count]
 
-    def round(self, count: int, width: int) -> list[FrozenTrial]:
+    def round(self, count: int) -> list[FrozenTrial]:
         """Return the trials to run next, of `count` in all: those begun before, and new ones to complete the round."""
         held = self.trials(count)
         first = next((trial.number for trial in held if not trial.state.is_finished()), len(held))
-        if first >= count:
-            return []
-        end = STARTUP if first < STARTUP else STARTUP + width * ((first - STARTUP) // width + 1)
+        end = STARTUP if first < STARTUP else first + ROUND - (first - STARTUP) % ROUND
         for number in range(len(held), min(end, count)):
             values = self.start if number == 0 and self.start is not None else self._draw(number)
             # All of a trial in one transaction: it is there with its values, or it is not there.
@@ -115,7 +91,7 @@ class Study:
     def tell(self, trial: FrozenTrial, score: float | None) -> None:
         """Write down the `score` of `trial`; None: it failed, which the search takes for worse than any score."""
         if score is None:
-            self._study.tell(trial.number, state=TrialState.PRUNED)
+            self._study.tell(trial.number, state=TrialState.PRUNED)  # what Optuna calls failed, its sampler ignores
         else:
             self._study.tell(trial.number, score)
 
@@ -123,6 +99,10 @@ class Study:
         """Return the first of the trials with the least score, of the first `count`; None if all failed."""
         done = [trial for trial in self.trials(count) if trial.state == TrialState.COMPLETE]
         return min(done, key=lambda trial: (trial.value, trial.number), default=None)
+
+    def failed(self, count: int) -> int:
+        """Return how many of the first `count` trials failed."""
+        return sum(trial.state == TrialState.PRUNED for trial in self.trials(count))
 
     def overrides(self, trial: FrozenTrial) -> list[str]:
         """Return the values of `trial` in Hydra's grammar."""

@@ -101,7 +101,7 @@ class Sweeper(HydraSweeper):
         with reporter_for(todo) as reporter:
             reporter.say(_opening(len(combinations), len(jobs), len(todo)))
             if todo:
-                outcomes |= _launch(self.launcher, todo, reporter)
+                outcomes |= launch(self.launcher, todo, reporter)
         for job, outcome in outcomes.items():
             if outcome.status == IN_USE and is_finished(job.path):  # the other process came to its end meanwhile
                 outcomes[job] = Outcome(SKIPPED)
@@ -177,7 +177,7 @@ def reporter_for(jobs: Sequence[Job]) -> SweepReporter:
     return SweepReporter(len(jobs), make_console())
 
 
-def _launch(launcher: Launcher, jobs: Sequence[Job], reporter: SweepReporter) -> dict[Job, Outcome]:
+def launch(launcher: Launcher, jobs: Sequence[Job], reporter: SweepReporter) -> dict[Job, Outcome]:
     """Run `jobs`; of a launcher that is not ours, the runs' own records say how they ended."""
     if isinstance(launcher, FuturesLauncher):
         return launcher.run(jobs, reporter)

@@ -1,14 +1,16 @@
 """`bnnbench tune`: for each method a search of equally many trials on the validation split; every trial is a run.
 
-State lies in <results>/<name>/tuning-<method>.db beside the runs, the outcome in <results>/<name>/best/<method>.yaml:
-a configuration for ``bnnbench run --config-dir <results>/<name> +best=<method>`` that trains on all training points.
-The trials depend on the seeds, on `Study`'s rounds, and on the scores; so one command makes the same trials on a fresh
-folder, with one number of --jobs, threads and device, whether it was interrupted or not.
+In <results>/<name> lie the runs, for each method study-<method>-<hash8>.db with its trials, and in the end
+best/<method>-<hash8>.yaml: a configuration for ``bnnbench run --config-dir <results>/<name> +best=…`` that trains on
+all training points. The hash is that of the settings, the space, the metric and the seed of the search: the same
+command goes on with its search, any other one has a file of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -17,19 +19,25 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from optuna.trial import FrozenTrial
 
 from bnnbench import plugins, sweep
+from bnnbench.assembly import check
 from bnnbench.chosen import report, write_best
+from bnnbench.compose import translate
+from bnnbench.config import identity
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
-from bnnbench.launchers.base import FuturesLauncher
 from bnnbench.launchers.jobs import FAILED, FINISHED, IN_USE, INTERRUPTED, NOT_STARTED, Job, Outcome, resolve
 from bnnbench.launchers.report import SweepReporter
+from bnnbench.progress import make_console
+from bnnbench.records import is_finished
+from bnnbench.results import last_scores, load_run
 from bnnbench.search_space import Dimension, Question, around, corners, read
 from bnnbench.study import Study
 
-VALID = 0.1  # of the training split, held out if the dataset's file holds out none
+NAME = "tune"  # of the runs, if none is given: not among those that `bnnbench run` makes
 
 
 def register() -> None:
@@ -61,7 +69,7 @@ class Search:
 
 
 class Tuner(sweep.Sweeper):
-    """The searches of all methods, trial by trial side by side.
+    """The searches of all methods, round by round side by side.
 
     Args:
         trials: of each method.
@@ -78,7 +86,7 @@ class Tuner(sweep.Sweeper):
         """Do the trials that are left, then say which settings are best and write them down.
 
         Raises:
-            ConfigError: settings, space or budget are wrong, or the file holds another search; nothing was started.
+            ConfigError: settings or space are wrong; nothing was started.
             BnnbenchError: no trial of a method could begin, or all failed. InUseError: another process is searching
             there or writes one of the runs. KeyboardInterrupt: the search was stopped.
         """
@@ -86,107 +94,95 @@ class Tuner(sweep.Sweeper):
         question = read(parser.parse_overrides([*(f"{k}={v}" for k, v in self.params.items()), *arguments]))
         methods = question.methods or [str(self.config.hydra.runtime.choices["method"])]
         searches = [self._search(method, question) for method in methods]
-        combinations = [[*s.overrides, *corner] for s in searches for corner in corners(s.space)]
-        sweep.plan(self.hydra_context, self.config, combinations)
         with ExitStack() as stack:
             for search in searches:
                 stack.enter_context(search.study)
             self._do(searches)
-            files = [write_best(s, self.trials, self.metric, self.seed, parser) for s in searches]
+            files = [write_best(s, self.trials, self.metric, parser) for s in searches]
             report(searches, files, self.trials, self.metric, self.hydra_context.config_loader)
         for search, file in zip(searches, files, strict=True):
             if file is None:
                 raise BnnbenchError(
-                    f"method={search.method}: all {self.trials} trials failed, and the folders of their runs say why.\n"
-                    f"To search anew, remove {search.study.file}."
+                    f"method={search.method}: all {self.trials} trials failed, and the folders of their runs say why."
                 )
 
     def _search(self, method: str, question: Question) -> Search:
-        """Return the search of `method`, nothing of it begun."""
+        """Return the search of `method`, everything checked and nothing begun.
+
+        Raises:
+            ConfigError: what is wrong, and of which method.
+        """
         overrides = [f"{o.get_key_element()}={o.get_value_element_as_str()}" for o in question.fixed]
         overrides.append(f"method={method}")
-        raw = self._resolved(overrides)
         given = {o.key_or_group for o in question.fixed}
-        if not raw["dataset"].get("valid"):
-            if "dataset.valid" in given:
-                raise ConfigError("dataset.valid=0: trials are judged by points held out of training. Take 0.1, say.")
-            overrides.append(f"++dataset.valid={VALID}")
-        if "eval.splits" not in given:
-            overrides.append("eval.splits=[valid]")  # nobody is to look at the test split yet
-        raw = self._resolved(overrides)
-        if "valid" not in raw["eval"]["splits"]:
-            raise ConfigError(f"eval.splits={raw['eval']['splits']}: trials are judged on valid; it must be there.")
-        if raw["force"] is True:
-            raise ConfigError("force=true: a search repeats no trial. Take another name=… to search anew.")
-        regression = plugins.find("data", raw["dataset"]["name"]).TASK == "regression"
-        if regression != (self.metric == "rmse") and self.metric != "nll":
-            allowed = "nll or rmse" if regression else "nll, error or brier"
-            raise ConfigError(f"--metric {self.metric}: {raw['dataset']['name']} has {allowed}.")
-        space = question.space or [around(raw["method"]["update"].get("lr"))]
-        folder = Path(raw["results"]).expanduser() / raw["name"]
-        study = Study(folder / f"tuning-{method}.db", space, _start(raw, space), self.seed, _question(self, raw, space))
-        return Search(method, overrides, space, raw, study)
-
-    def _resolved(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """Return the resolved configuration of `overrides`, or raise why there is none in our words."""
-        from bnnbench.compose import translate
-
+        overrides += [] if "name" in given else [f"name={NAME}"]
+        overrides += (
+            [] if "eval.splits" in given else ["eval.splits=[valid]"]
+        )  # nobody is to look at the test split yet
         try:
-            return resolve(self.hydra_context, self.config, overrides, 0)
+            raw = resolve(self.hydra_context, self.config, overrides, 0)
+            check_judge(raw, self.metric)
+            space = question.space or [around(raw["method"]["update"].get("lr"))]
+            for corner in corners(space):
+                check(resolve(self.hydra_context, self.config, [*overrides, *corner], 0))
         except Exception as error:
-            raise translate(error) from error
+            mine = translate(error)
+            if isinstance(mine, ConfigError) and not str(mine).startswith("method="):
+                raise ConfigError(f"method={method}: {mine}" if len(question.methods) > 1 else str(mine)) from error
+            raise mine from error
+        words = json.dumps([identity(raw), self.metric, self.seed, *map(str, space)])
+        file = f"study-{raw['method']['name']}-{hashlib.sha256(words.encode()).hexdigest()[:8]}.db"
+        folder = Path(raw["results"]).expanduser() / raw["name"]
+        return Search(method, overrides, space, raw, Study(folder / file, space, _start(raw, space), self.seed))
 
     def _do(self, searches: Sequence[Search]) -> None:
         """Run all trials that are left."""
-        left = sum(not t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
-        left += sum(self.trials - len(s.study.trials(self.trials)) for s in searches)
-        count = getattr(self.launcher, "n_jobs", 1)
-        width = math.ceil(count / len(searches)) if isinstance(count, int) else 1
-        with _Reporter(left) as reporter:
-            reporter.say(_opening(searches, self.trials, left))
-            while any(rounds := [s.study.round(self.trials, width) for s in searches]):
+        done = sum(t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
+        with _Reporter(self.trials * len(searches) - done, make_console()) as reporter:
+            reporter.say(self._opening(searches, done))
+            while any(rounds := [s.study.round(self.trials) for s in searches]):
                 self._round([(s, t) for s, begun in zip(searches, rounds, strict=True) for t in begun], reporter)
+
+    def _opening(self, searches: Sequence[Search], done: int) -> str:
+        methods = ", ".join(search.method for search in searches)
+        held, total = searches[0].config["dataset"]["valid"], self.trials * len(searches)
+        words = f"{self.trials} trials of {methods}: {self.metric} on the validation split, dataset.valid={held:g}"
+        spaces = [f"  {s.method}: {d}" for s in searches for d in s.space]
+        return "\n".join([words + (f"; {done} of {total} are done" if done else ""), *spaces])
 
     def _round(self, begun: Sequence[tuple[Search, FrozenTrial]], reporter: SweepReporter) -> None:
         """Run the trials `begun` and write down how each ended."""
-        from bnnbench.records import is_finished
-
         jobs: dict[Path, Job] = {}
         job_of: list[Job | None] = []
         for search, trial in begun:
-            values = search.study.overrides(trial)
-            try:
-                (job,) = sweep.plan(self.hydra_context, self.config, [[*search.overrides, *values]], trial.number)
-            except ConfigError as error:  # two values that do not go together
-                reporter.say(f"trial {trial.number} of {search.method} failed: {str(error).splitlines()[0]}")
-                job_of.append(None)
-                continue
-            job = replace(job, label=f"trial {trial.number}: {' '.join(values)}")
-            job_of.append(jobs.setdefault(job.path.absolute(), job))
+            job = self._job(search, trial, reporter)
+            job_of.append(None if job is None else jobs.setdefault(job.path.absolute(), job))
         outcomes = {job: Outcome(FINISHED) for job in jobs.values()}  # if so before, and not told
-        outcomes |= self._launch([job for job in outcomes if not is_finished(job.path)], reporter)
+        todo = [job for job in outcomes if not is_finished(job.path)]
+        outcomes |= sweep.launch(self.launcher, todo, reporter) if todo else {}
         self._refuse_hopeless(begun, job_of, outcomes)
         for (search, trial), job in zip(begun, job_of, strict=True):
-            outcome = Outcome(FAILED) if job is None else outcomes[job]
-            if outcome.status not in (IN_USE, INTERRUPTED, NOT_STARTED):  # these are taken up again
-                done = job is not None and outcome.status != FAILED
-                search.study.tell(trial, score(job.path, self.metric) if job is not None and done else None)
-        if any(outcome.status in (INTERRUPTED, NOT_STARTED) for outcome in outcomes.values()):
+            if job is None or outcomes[job].status == FAILED:
+                search.study.tell(trial, None)
+            elif outcomes[job].status not in (IN_USE, INTERRUPTED, NOT_STARTED):  # these are taken up again
+                search.study.tell(trial, score(job.path, self.metric))
+        ends = {outcome.status for outcome in outcomes.values()}
+        if ends & {INTERRUPTED, NOT_STARTED}:
             raise KeyboardInterrupt
-        if any(outcome.status == IN_USE for outcome in outcomes.values()):
+        if IN_USE in ends:
             raise InUseError("Some trials are in use by another process; the same command later goes on with them.")
 
-    def _launch(self, jobs: Sequence[Job], reporter: SweepReporter) -> Mapping[Job, Outcome]:
-        """Run `jobs`; of a launcher that is not ours, the runs' own records say how they ended."""
-        from bnnbench.records import is_finished
-
-        if not jobs:
-            return {}
-        if isinstance(self.launcher, FuturesLauncher):
-            return self.launcher.run(jobs, reporter)
-        reporter.close()  # it writes as it likes
-        self.launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
-        return {job: Outcome(FINISHED) if is_finished(job.path) else Outcome(FAILED, "see above") for job in jobs}
+    def _job(self, search: Search, trial: FrozenTrial, reporter: SweepReporter) -> Job | None:
+        """Return the run of `trial`; None if its values do not go together."""
+        values = search.study.overrides(trial)
+        study = QuotedString(str(search.study.file), Quote.single).with_quotes()
+        origin = f"chosen={{study:{study},trial:{trial.number},metric:{self.metric},split:valid}}"
+        try:
+            (job,) = sweep.plan(self.hydra_context, self.config, [[*search.overrides, *values, origin]], trial.number)
+        except ConfigError as error:
+            reporter.say(f"failed trial {trial.number} of {search.method}: {str(error).splitlines()[0]}")
+            return None
+        return replace(job, label=f"trial {trial.number}: {' '.join(values)}")
 
     def _refuse_hopeless(
         self,
@@ -210,10 +206,8 @@ class Tuner(sweep.Sweeper):
 class _Reporter(SweepReporter):
     """Progress of all searches: as that of a sweep, but what is the same in every round is said once."""
 
-    def __init__(self, total: int) -> None:
-        from bnnbench.progress import make_console
-
-        super().__init__(total, make_console())
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._said: set[str] = set()
 
     def say(self, text: str) -> None:
@@ -222,12 +216,32 @@ class _Reporter(SweepReporter):
             super().say(text)
 
 
+def check_judge(raw: Mapping[str, Any], metric: str) -> None:
+    """Check that trials of the configuration `raw` can be judged by `metric` on the validation split, and only there.
+
+    Raises:
+        ConfigError: what is in the way.
+    """
+    name, splits = raw["dataset"]["name"], raw["eval"]["splits"]
+    if not raw["dataset"].get("valid"):
+        raise ConfigError(
+            f"dataset.valid=0: {name} has no validation split, which is what trials are judged on. "
+            "Hold some training points out: dataset.valid=0.2, say."
+        )
+    if splits != ["valid"]:
+        raise ConfigError(f"eval.splits={splits}: trials see the validation split alone. Leave eval.splits out.")
+    if raw["force"] is True:
+        raise ConfigError("force=true: a search repeats no trial. Take another name=… to search anew.")
+    regression = plugins.find("data", name).TASK == "regression"
+    if metric != "nll" and regression != (metric == "rmse"):
+        allowed = "nll and rmse" if regression else "nll, error and brier"
+        raise ConfigError(f"--metric {metric}: for {name} there are {allowed}.")
+
+
 def score(folder: Path, metric: str) -> float | None:
     """Return the last `metric` on the validation split of the run in `folder`: of the posterior mean, pooled over
     chains where it is, else of the last iterate, as the mean over chains. None if it is no finite number.
     """
-    from bnnbench.results import last_scores, load_run
-
     run = load_run(folder)
     scores = last_scores(run, "posterior", "valid") or last_scores(run, "current", "valid")
     value = scores.get(metric, math.nan)
@@ -241,25 +255,5 @@ def _start(raw: Mapping[str, Any], space: Sequence[Dimension]) -> dict[str, Any]
         node: Any = raw
         for part in d.key.lstrip("+").split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        found = d.find(node)
-        if found is None:
-            return None
-        values[d.key] = found
-    return values
-
-
-def _question(tuner: Tuner, raw: Mapping[str, Any], space: Sequence[Dimension]) -> dict[str, str]:
-    """Return what must not change between two calls of one search."""
-    from bnnbench.config import identity
-
-    words = {"--metric": tuner.metric, "--seed": str(tuner.seed), "the space": "; ".join(map(str, space))}
-    return {**words, "the hash of the other settings": identity(raw)}
-
-
-def _opening(searches: Sequence[Search], trials: int, left: int) -> str:
-    total = trials * len(searches)
-    held = searches[0].config["dataset"]["valid"]
-    words = f"{trials} trials of {', '.join(s.method for s in searches)}, judged with dataset.valid={held:g}"
-    before = f"; {total - left} of {total} are done" if left < total else ""
-    spaces = dict.fromkeys(f"  {s.method}: {d}" for s in searches for d in s.space)
-    return "\n".join([words + before, *spaces])
+        values[d.key] = d.find(node)
+    return None if None in values.values() else values

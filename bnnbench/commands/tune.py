@@ -14,7 +14,10 @@ METRICS = ("nll", "error", "brier", "rmse")  # the less the better
 
 def tune_command(
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[OVERRIDES]...", help="As of `run`.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="[OVERRIDES]...", help="As of `run`; several values make the space.", show_default=False
+        ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Runs of each method.")] = 20,
     metric: Annotated[str, choice(METRICS, "Of the posterior mean, else of the last iterate: ")] = "nll",
@@ -25,12 +28,20 @@ def tune_command(
 ) -> None:
     """Search for settings on the validation split, with as many trials for every method.
 
-    bnnbench tune --trials 20 method=sgld,psgld dataset=digits 'method.update.lr=tag(log,interval(1e-4,1))'
+    bnnbench tune method=sgd,sgld dataset.valid=0.2
 
-    Several values make the space, in Hydra's grammar: interval(a,b), int(interval(a,b)), tag(log,interval(a,b)),
-    range(a,b), choice(a,b) or a,b. Without any, it is the step size, from a 30th of its value to 30 times it. Every
-    trial is an ordinary run. The same command does what is left, with --trials 40 more; its last lines say how to run
-    the best settings.
+    bnnbench tune method=psgld dataset.valid=0.2 --trials 40 batch_size=50,100
+    'method.update.lr=tag(log,interval(1e-5,1e-2))'
+
+    Keys with several values make the space, in Hydra's grammar: interval(a,b),
+    int(interval(a,b)), tag(log,interval(a,b)), range(a,b), choice(a,b) or a,b.
+    Without any it is the step size, from a 30th of its value to 30 times it.
+
+    Every trial is an ordinary run, by default below results/tune. Trial 0 has
+    the settings as they stand; one that fails counts. The same command does
+    what is left, with a larger --trials more. Its last line is the command that
+    runs the best settings with several seeds, on all training points, and
+    evaluates them on the test split.
     """
 
     def action() -> None:
