@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 from rich.table import Table
 
@@ -81,12 +83,19 @@ def report(
         return
     folder = str(found[0].parent.parent)
     theirs = [source.path for source in loader.get_sources() if source.provider == "command-line"]
-    places = ["--config-dir", theirs[0], f"hydra.searchpath=[{folder}]"] if theirs else ["--config-dir", folder]
+    places = (
+        ["--config-dir", theirs[0], f"hydra.searchpath=[{_quoted(folder)}]"] if theirs else ["--config-dir", folder]
+    )
     results = str(searches[0].config["results"])
     words = ["bnnbench", "run", "-m", *places, f"+best={','.join(file.stem for file in found)}", f"seed={SEEDS}"]
-    words += [] if results == "results" else [f"results={results}"]
+    words += [] if results == "results" else [f"results={_quoted(results)}"]
     console.print("The best settings, on all training points and on the test split:", highlight=False)
     console.print(f"  {shlex.join(words)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _quoted(path: str) -> str:
+    """Return `path` as a value in Hydra's grammar."""
+    return path if re.fullmatch(r"[\w./+-]+", path) else QuotedString(path, Quote.double).with_quotes()
 
 
 def _table(searches: Sequence[Search], trials: int, metric: str) -> Table:
