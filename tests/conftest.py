@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import io
@@ -11,11 +10,11 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import forking
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread only costs
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background; a run would not hear Ctrl-C
@@ -118,21 +117,10 @@ def finished(runs_done: Callable[[tuple[str, ...]], Path], tmp_path: Path) -> Ca
     return copied
 
 
-@pytest.fixture(scope="session")
-def server_of_workers() -> None:
-    """Start a process that loads torch and all else that a run needs, and then forks whenever it is asked to."""
-    forkserver.set_forkserver_preload(["bnnbench.run"])
-    with contextlib.chdir(Path(__file__).parents[1]):  # whose bnnbench it loads
-        forkserver.ensure_running()
-
-
 @pytest.fixture(scope="module")
-def forked_workers(server_of_workers: None) -> Iterator[None]:
-    """Let sweeps fork their worker processes: 0.1 s for each in place of 3 s for a Python that loads torch.
-
-    They are as separate and as mortal as those of a user; only $OMP_NUM_THREADS comes too late for them.
-    """
-    context = multiprocessing.get_context("forkserver")
+def forked_workers() -> Iterator[None]:
+    """Let sweeps fork their worker processes, see forked.py: to load torch in each took most of the time of a test."""
+    context = forking()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiprocessing, "get_context", lambda method: context)
         yield
