@@ -42,7 +42,8 @@ KILLS_OF_A_RUN = 10
 
 def configuration(method: str, iterations: int, results: Path) -> dict[str, Any]:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("config", overrides=[f"method={method}", f"results={results}", f"iterations={iterations}", *SMALL])
+        chosen = (f"method={method}", f"results={results}", f"iterations={iterations}")
+        cfg = compose("config", overrides=[*chosen, *SMALL])
         return OmegaConf.to_container(cfg, resolve=True)
 
 
