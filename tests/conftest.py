@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import functools
 import io
+import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import forking
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread only costs
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in a shell's background; a run would not hear Ctrl-C
@@ -113,3 +115,12 @@ def finished(runs_done: Callable[[tuple[str, ...]], Path], tmp_path: Path) -> Ca
         return Path(shutil.copytree(folder, tmp_path / "results" / folder.parent.name / folder.name))
 
     return copied
+
+
+@pytest.fixture(scope="module")
+def forked_workers() -> Iterator[None]:
+    """Let sweeps fork their worker processes, see forked.py: to load torch in each took most of the time of a test."""
+    context = forking()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda method: context)
+        yield

@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import crash
 import pytest
 import torch
 from rich.console import Console
@@ -137,12 +135,12 @@ def test_behind_a_damaged_checkpoint_is_the_one_before_it(
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_at_random_instants_change_no_number(kills: int, tmp_path: Path) -> None:
+def test_kills_at_random_instants_change_no_number(kills: int, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """See crash.py, which `make crash-test` runs with a hundred kills."""
-    words = [str(Path(__file__).parent / "crash.py"), "--kills", str(kills), "--results", str(tmp_path)]
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith(f"{kills} kills")
+    code = crash.main(["--kills", str(kills), "--iterations", "200", "--results", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert code == 0, said
+    assert said.startswith(f"{kills} kills")
 
 
 def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
@@ -167,24 +165,20 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
 def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, run_small: Run, tmp_path: Path) -> None:
     """kill -9, at an instant of the system's choosing after the first checkpoint."""
     words = [
-        "epochs=100",
+        "epochs=50",
         "model.widths=[16]",
         "members.burn_in=50",
         "eval.every=50",
         "threads=1",
         "checkpoint_every=0",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bnnbench.cli", "run", *words, f"results={tmp_path / 'results'}"],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = crash.start(compose(*words))
     folder = records.run_path(compose(*words))
     deadline = time.monotonic() + 300
-    while not (folder / "checkpoint.pt").is_file() and process.poll() is None and time.monotonic() < deadline:
+    while not (folder / "checkpoint.pt").is_file() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    process.join()
     killed = without_times(folder)
     assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
     assert run_small(*words) == folder

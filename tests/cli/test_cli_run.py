@@ -12,6 +12,8 @@ import time
 import pytest
 from commands import QUICK, left_behind
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 def manifests(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("results/*/*/manifest.json"))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import shutil
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from bnnbench.results import last_scores, load_run
 
 Make = Callable[..., Path]
 SMALL = ("model.widths=[8]", "members.burn_in=2", "eval.every=7", "threads=1")
+pytestmark = pytest.mark.usefixtures("forked_workers")
 README = "before\n<!-- toy -->\nold\n<!-- end toy -->\nafter\n"
 
 
@@ -48,6 +51,30 @@ def use(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(command, "load_figure", made.__getitem__)
 
     return known
+
+
+@pytest.fixture(scope="module")
+def trained(forked_workers: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
+    """Return quick or not → a folder with the runs of the toy, trained once for all; not to be changed."""
+
+    @functools.cache
+    def train(quick: bool) -> Path:
+        folder = tmp_path_factory.mktemp("trained")
+        with contextlib.chdir(folder):
+            run_missing(toy().overrides(quick), "results")
+        return folder / "results"
+
+    return train
+
+
+@pytest.fixture
+def done(trained: Callable[[bool], Path], here: Path) -> Callable[..., Path]:
+    """Return results=folder → that folder, with a copy of the finished runs of the toy in it."""
+
+    def copied(results: str = "results", quick: bool = False) -> Path:
+        return Path(shutil.copytree(trained(quick), here / results))
+
+    return copied
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -82,9 +109,10 @@ def test_runs_drawing_words_and_readme(use: Callable[..., None], here: Path, cap
     assert files_below(here) == before
 
 
-def test_a_run_that_is_interrupted_goes_on_and_finished_ones_stay(here: Path) -> None:
+def test_a_run_that_is_interrupted_goes_on_and_finished_ones_stay(done: Callable[..., Path]) -> None:
+    done()
     sweeps = toy().overrides(quick=False)
-    first, second = run_missing(sweeps, "results")
+    first, second = planned(sweeps, "results")
     kept = (first / "metrics.csv").stat().st_mtime_ns
     manifest = json.loads((second / "manifest.json").read_text())
     (second / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
@@ -95,8 +123,11 @@ def test_a_run_that_is_interrupted_goes_on_and_finished_ones_stay(here: Path) ->
     assert (first / "metrics.csv").stat().st_mtime_ns == kept
 
 
-def test_quick_touches_neither_published_files_nor_readme(use: Callable[..., None], here: Path) -> None:
+def test_quick_touches_neither_published_files_nor_readme(
+    use: Callable[..., None], here: Path, done: Callable[..., Path]
+) -> None:
     use(toy=toy())
+    done()
     assert command.main(["toy"]) == 0
     before = files_below(here)
     assert command.main(["--quick"]) == 0
@@ -113,8 +144,11 @@ def test_quick_touches_neither_published_files_nor_readme(use: Callable[..., Non
     }
 
 
-def test_runs_of_an_older_quick_version_are_not_drawn(use: Callable[..., None], here: Path) -> None:
+def test_runs_of_an_older_quick_version_are_not_drawn(
+    use: Callable[..., None], here: Path, done: Callable[..., Path]
+) -> None:
     use(toy=toy())
+    done("results/quick/toy/runs", quick=True)
     assert command.main(["--quick"]) == 0
     use(toy=toy(quick=("epochs=1", "method=sgd")))
     assert command.main(["--quick"]) == 0
@@ -123,8 +157,9 @@ def test_runs_of_an_older_quick_version_are_not_drawn(use: Callable[..., None], 
 
 
 def test_a_failing_run_is_named_and_hinders_no_other_figure(
-    use: Callable[..., None], here: Path, capsys: pytest.CaptureFixture
+    use: Callable[..., None], here: Path, done: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
+    done()
     wrong = toy(sweeps=(("method=sgd", "method.update.lr=0.1,1e30", "epochs=2", *SMALL), ("method=sgld", *SMALL)))
     use(wrong=wrong, typo=toy(sweeps=(("method=sdg", *SMALL),)), toy=toy())
     assert command.main([]) == 1
@@ -245,9 +280,10 @@ def test_a_block_without_its_end_is_refused(text: str) -> None:
         with_block(text, "a", "new\n")
 
 
-def test_the_plan_names_the_folders_that_runs_write_to(here: Path) -> None:
+def test_the_plan_names_the_folders_that_runs_write_to(here: Path, done: Callable[..., Path]) -> None:
     sweeps = toy().overrides(quick=True)
     plan = planned(sweeps, "results")
     assert not (here / "results").exists()
+    done(quick=True)
     assert run_missing(sweeps, "results") == plan
     assert sorted((here / "results/adhoc").iterdir()) == sorted(here / folder for folder in plan)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from fates import OURS, QUICK
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 REASONS = {
     "bug": "RuntimeError: a bug",
     "early": "its process ended with exit code 3",  # before its run had a folder

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import threading
 
 import filelock
 import pytest
 from fates import OURS, members, until
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
 LONG = (*OURS, "epochs=1000000", "checkpoint_every=0", "-j2", "seed=0,1,2")
 
 
@@ -24,13 +27,33 @@ def running(start, here):
     return go
 
 
-def test_ctrl_c_leaves_runs_that_resume_and_no_process(running, planned, sweep, manifests, here):
-    process = running()
-    assert len(members(process.pid)) >= 3  # the sweep, and a process for each run
-    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
-    said, errors = process.communicate(timeout=300)
-    assert (process.returncode, errors) == (130, "interrupted\n")
-    until(lambda: not members(process.pid))
+def test_ctrl_c_leaves_runs_that_resume_and_no_worker(sweep, planned, manifests, here):
+    ended = threading.Event()
+    workers = []
+
+    def terminal():
+        """Do what a terminal does at Ctrl-C, once both workers have made checkpoints: to the sweep and to them."""
+        while len(list(here.glob("results/*/*/checkpoint.pt"))) < 2:
+            if ended.wait(0.05):
+                return
+        workers.extend(multiprocessing.active_children())
+        for one in (os.getpid(), *(worker.pid for worker in workers)):
+            os.kill(one, signal.SIGINT)
+
+    thread = threading.Thread(target=terminal)
+    thread.start()
+    try:
+        swept = sweep(*LONG)
+    finally:
+        ended.set()
+        thread.join()
+    assert (swept.exit_code, swept.stderr) == (130, "interrupted\n")
+    assert len(workers) == 2
+    assert not multiprocessing.active_children()
+    they_stopped(swept.stdout, planned, manifests, here)
+
+
+def they_stopped(said, planned, manifests, here):
     assert [m["status"] for m in manifests()] == ["interrupted"] * 2
     table = said[said.index("sweep") :]
     assert "interrupted │    2 │" in table
@@ -39,6 +62,17 @@ def test_ctrl_c_leaves_runs_that_resume_and_no_process(running, planned, sweep, 
     assert stopped >= 10
     assert len(planned(*LONG)[0]) == 3
     assert not list(here.glob("results/*/*/*.partial"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_leaves_runs_that_resume_and_no_process(running, planned, manifests, here):
+    process = running()
+    assert len(members(process.pid)) >= 3  # the sweep, and a process for each run
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all of them
+    said, errors = process.communicate(timeout=300)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    until(lambda: not members(process.pid))
+    they_stopped(said, planned, manifests, here)
 
 
 @pytest.mark.slow
