@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from bnnbench.data import Data, check_dataset, load_data
 from bnnbench.errors import ConfigError
 from bnnbench.evaluation import Evaluator
 from bnnbench.likelihood import likelihood_for
-from bnnbench.minibatches import Minibatches
+from bnnbench.minibatches import Minibatches, steps_per_epoch
 from bnnbench.models import check_model
 from bnnbench.noise import Noise
 from bnnbench.potential import Potential
@@ -62,8 +63,7 @@ def assemble(config: RunConfig) -> Parts:
     device, threads = environment.choose_device(config.device), environment.set_threads(config.threads)
     data = load_data(config.dataset, root=config.data.root, seed=config.seed, device=device, ood=config.eval.ood)
     batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
-    iterations = config.iterations or max(1, round(config.epochs * batches.steps_per_epoch))
-    _check_budget(config, iterations)
+    iterations = _iterations(config, batches.steps_per_epoch)
     likelihood = likelihood_for(data.task, data.num_classes, config.head)
     chains = methods.build_chains(config, likelihood, data.in_shape, device)
     potential = Potential(chains, likelihood, config.prior, len(data.train))
@@ -85,7 +85,27 @@ def assemble(config: RunConfig) -> Parts:
     )
 
 
-def _check_budget(config: RunConfig, total: int) -> None:
+def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
+    """Check what depends on the number N of training points, without making anything of them.
+
+    Args:
+        config: of a run.
+        sizes: N of the datasets read so far; filled, so that many runs on one dataset read it once.
+
+    Raises:
+        ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
+    """
+    seed = config.seed if config.dataset.get("valid_seed") is None else 0
+    key = json.dumps([config.dataset, config.data.root, seed], sort_keys=True, default=str)
+    if key not in sizes:
+        data = load_data(config.dataset, root=config.data.root, seed=seed, device=torch.device("cpu"))
+        sizes[key] = len(data.train)
+    _iterations(config, steps_per_epoch(sizes[key], config.batch_size))
+
+
+def _iterations(config: RunConfig, steps: int) -> int:
+    """Return the iterations of the whole run, at `steps` per epoch."""
+    total = config.iterations or max(1, round(config.epochs * steps))
     predictive = config.method.predictive
     if predictive.name == "samples" and predictive.burn_in + predictive.thin > total:
         burn_in, thin = total // 2, max(1, total // 20)
@@ -94,3 +114,4 @@ def _check_budget(config: RunConfig, total: int) -> None:
             f"{total} iterations.\nTake iterations={predictive.burn_in + 10 * predictive.thin}, say, or "
             f"members.burn_in={burn_in} members.thin={thin}."
         )
+    return total

@@ -28,12 +28,8 @@ class Minibatches:
     """
 
     def __init__(self, split: Split, batch_size: int, chains: int, seed: int, shuffle: bool) -> None:
-        if batch_size > len(split):
-            raise ConfigError(
-                f"batch_size={batch_size} is more than the {len(split)} training data. Take at most {len(split)}."
-            )
+        self.steps_per_epoch = steps_per_epoch(len(split), batch_size)
         self.split, self.batch_size, self.chains, self.seed, self.shuffle = split, batch_size, chains, seed, shuffle
-        self.steps_per_epoch = len(split) // batch_size
         self._epoch = -1
         self._order: Tensor | None = None  # [K, N]
 
@@ -62,3 +58,16 @@ class Minibatches:
             generator = torch.Generator().manual_seed(seeds.derive(self.seed, chain, "data", epoch))
             rows.append(torch.randperm(len(self.split), generator=generator))
         return torch.stack(rows).to(self.split.x.device)
+
+
+def steps_per_epoch(num_data: int, batch_size: int) -> int:
+    """Return how many whole minibatches there are, ⌊N/B⌋.
+
+    Raises:
+        ConfigError: B > N.
+    """
+    if batch_size > num_data:
+        raise ConfigError(
+            f"batch_size={batch_size} is more than the {num_data} training data. Take at most {num_data}."
+        )
+    return num_data // batch_size

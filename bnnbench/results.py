@@ -116,7 +116,7 @@ def load_run(folder: str | Path) -> Run:
     """Read one run's folder.
 
     Raises:
-        BnnbenchError: config.yaml or metrics.csv is missing or cannot be understood.
+        BnnbenchError: config.yaml or metrics.csv is missing, cannot be understood, or is cut short.
     """
     folder = Path(folder)
     if not is_run(folder):
@@ -133,7 +133,12 @@ def load_run(folder: str | Path) -> Run:
         manifest = _mapping(json.loads((folder / "manifest.json").read_text("utf-8")))
     except (OSError, ValueError):
         manifest = {}  # killed at the wrong instant: its numbers are still good
-    metrics = _read_metrics(folder / "metrics.csv", finished=manifest.get("status") == "finished")
+    finished = manifest.get("status") == "finished"
+    metrics = _read_metrics(folder / "metrics.csv", finished=finished)
+    budget = manifest.get("iterations")
+    if finished and isinstance(budget, int) and not metrics["iteration"].max() >= budget:
+        last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
+        raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
     return Run(folder, config, manifest, metrics)
 
 

@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper as HydraSweeper
 
-from bnnbench.errors import BnnbenchError, ConfigError, InUseError
+from bnnbench.errors import BnnbenchError, ConfigError, DataError, InUseError
 from bnnbench.launchers.base import FuturesLauncher
 from bnnbench.launchers.jobs import FAILED, FINISHED, IN_USE, INTERRUPTED, NOT_STARTED, SKIPPED, Job, Outcome, resolve
 from bnnbench.launchers.jobs import labels as differences
@@ -94,6 +94,7 @@ class Sweeper(HydraSweeper):
         jobs = list(dict.fromkeys(plan(self.hydra_context, self.config, combinations)))
         todo = [job for job in jobs if job.raw["force"] or not is_finished(job.path)]
 
+        check_sizes(todo)
         for results in dict.fromkeys(job.raw["results"] for job in todo):
             check_writable(results)
 
@@ -138,6 +139,27 @@ def plan(context: HydraContext, config: DictConfig, combinations: Sequence[Seque
     if problems:
         raise ConfigError(_refusal(problems, combinations))
     return jobs
+
+
+def check_sizes(jobs: Sequence[Job]) -> None:
+    """Check what depends on the data, of each dataset once. Data that cannot be read are their run's own failure.
+
+    Raises:
+        ConfigError: one line for every distinct problem.
+    """
+    from bnnbench.assembly import check, check_size
+
+    problems: dict[str, list[Sequence[str]]] = {}
+    sizes: dict[str, int] = {}
+    for job in jobs:
+        try:
+            check_size(check(job.raw), sizes)
+        except ConfigError as error:
+            problems.setdefault(" ".join(str(error).split()), []).append(job.overrides)
+        except DataError:
+            continue
+    if problems:
+        raise ConfigError(_refusal(problems, [job.overrides for job in jobs]))
 
 
 def _refusal(problems: Mapping[str, Sequence[Sequence[str]]], combinations: Sequence[Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,11 @@ def draw(
         fill(panel, metric=metric, x=x, split=split, predictor=predictor)
     if not any(panel.lines for panel in panels):
         raise BnnbenchError(why_empty([run for panel in panels for run in panel.runs], metric, split))
+    for panel in [panel for panel in panels if not panel.lines]:  # regression has no error, classification no RMSE
+        warnings.warn(
+            f"left out: {panel.runs[0].name('dataset')}: {why_empty(panel.runs, metric, split)}", stacklevel=2
+        )
+        panels.remove(panel)
     for panel in panels:
         entries = labels([line.group for line in panel.lines], [line.source for line in panel.lines], by)
         for line, entry in zip(panel.lines, entries, strict=True):
@@ -161,8 +167,6 @@ def _draw_panel(
     from matplotlib.lines import Line2D
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    if not panel.lines:
-        return
     handles = []
     for i, line in enumerate(panel.lines):
         color, marker, dashes = looks[line.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,9 @@ def settle_legends(figure: Figure) -> None:
             for text in ax.get_legend().get_texts():
                 text.set_text(textwrap.fill(text.get_text(), WRAP))
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # places are known only once it is drawn
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # the figure grows yet
+        canvas.draw()  # places are known only once it is drawn
     covering = [ax for ax in figure.axes if ax.get_legend() and _covers(ax)]
     width, height = figure.get_size_inches()
     for ax in covering:

@@ -87,6 +87,8 @@ def panels_of(runs: Sequence[Run]) -> list[Panel]:
 def fill(panel: Panel, *, metric: str, x: str, split: str, predictor: str) -> None:
     """Compute the lines of `panel`; the arguments are those of `plot_curves`."""
     scale = 100.0 if metric in PERCENT else 1.0
+    if metric in Y_OF_TRAINING:  # of the training, whatever predicts
+        predictor = "current"
     for g in group(panel.runs):
 
         def get(which: str, runs: list[Run] = g.runs) -> Series | None:

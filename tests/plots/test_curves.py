@@ -219,3 +219,19 @@ def test_limits_the_wrong_way_round_are_refused(make_run, arguments, words):
 def test_an_unknown_ending_is_refused(make_run, tmp_path):
     with pytest.raises(BnnbenchError, match="no format 'jpeg'"):
         plot_curves(make_run("a", [row(100, 0.01)]), out=tmp_path / "x.jpeg")
+
+
+def test_a_measure_of_the_training_is_that_of_the_last_iterate_whatever_predicts(make_run):
+    rows = [row(100, 0.01, predictor=p, train_loss=0.3) for p in ("current", "posterior")]
+    for predictor in ("posterior", "both", "pooled"):
+        figure = draw(make_run(predictor, rows), metric="train_loss", predictor=predictor)
+        assert legend(figure) == ["PSGLD (T = 1, last iterate)"]
+        assert figure.axes[0].get_ylabel() == "Training loss"
+
+
+def test_a_dataset_without_the_measure_is_left_out_and_said(make_run, tmp_path):
+    make_run("a", [row(100, 0.01)])
+    make_run("b", [row(100, "", rmse=0.5)], dataset="yacht")
+    with pytest.warns(UserWarning, match=r"left out: yacht: metric: these runs have no values of 'error' on 'test'"):
+        figure = draw(tmp_path)
+    assert len(figure.axes) == 1 and caption(figure).startswith("MNIST")

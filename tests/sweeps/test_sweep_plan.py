@@ -95,6 +95,21 @@ def test_what_is_finished_is_not_done_again(sweep, planned, here):
     assert [job.raw["seed"] for job in planned(*QUICK, "seed=0,1", "--force")[0]] == [0, 1]
 
 
+def test_what_only_the_data_prove_wrong_stops_all_and_is_named_once(refused):
+    problem, consequence = refused(*QUICK, "batch_size=100,5000", "seed=0,1")
+    assert problem == "batch_size=5000 is more than the 1438 training data. Take at most 1438."
+    assert consequence == "2 of 4 runs cannot start, so none was started."
+    problem, consequence = refused("method=sgd,sgld", "epochs=2", "seed=0,1")
+    assert "members.burn_in=300 and members.thin=50 leave no posterior member in 28 iterations. Take" in problem
+
+
+def test_data_that_are_missing_are_the_failure_of_their_run(sweep, here, manifests):
+    swept = sweep(*QUICK, "dataset=digits,mnist", f"data.root={here}", "-j1")
+    assert swept.exit_code == 1
+    assert "1 of 2 runs failed" in swept.stderr
+    assert [m["status"] for m in manifests()] == ["finished"]
+
+
 def test_results_that_cannot_be_written_stop_all_and_are_named_once(refused, here, monkeypatch):
     (here / "a_file").touch()
     (here / "elsewhere").mkdir()
