@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-# Processes of the tests. The tests of one file run in one of them, which trains what they share once.
+# Processes of the tests. Each takes its half, and trains what tests share once; one that is done takes over from the other.
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
@@ -29,10 +29,10 @@ sweep-demo: $(STAMP) ## six methods, three seeds each, on the digits; their comp
 	@echo "The figure: $(CURDIR)/results/sweep_demo/error.png"
 
 test: $(STAMP) ## the fast tests; JOBS=2 processes share them
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 test-all: $(STAMP) ## every test, the slow ones too
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m ''
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m ''
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .

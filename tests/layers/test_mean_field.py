@@ -129,10 +129,12 @@ def test_converges_to_the_optimal_factorised_posterior(estimator):
     layer = MeanField(nn.Linear(3, 1).double(), estimator=estimator, init_std=0.1, prior_std=s)
     optimiser, steps, repeats = torch.optim.Adam(layer.parameters(), lr=0.05), 1000, 8
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    noisy = torch.vmap(lambda _: layer(x), randomness="different")  # 8 independent draws lower the noise
+    stacked, each = x.repeat(repeats, 1), torch.zeros(repeats)  # 8 independent draws lower the noise
+    drawn = torch.vmap(lambda _: layer(x).squeeze(-1), randomness="different")
     for _ in range(steps):
         optimiser.zero_grad()
-        nll = (y - noisy(torch.zeros(repeats)).squeeze(-1)).square().sum() / (2 * v * repeats)
+        outputs = drawn(each) if estimator == "single" else layer(stacked).view(repeats, n)
+        nll = (y - outputs).square().sum() / (2 * v * repeats)
         (nll + layer.kl()).div(n).backward()
         optimiser.step()
         schedule.step()

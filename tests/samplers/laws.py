@@ -42,13 +42,8 @@ class GridLaw:
         self.grid = grid
         kernel = np.exp(-0.5 * ((grid[None, :] - m[:, None]) / s[:, None]) ** 2) / s[:, None]
         kernel /= kernel.sum(1, keepdims=True)
-        law = np.full(len(grid), 1 / len(grid))
-        for _ in range(100_000):
-            following = law @ kernel
-            if np.abs(following - law).sum() < 1e-13:
-                break
-            law = following
-        self.law = law
+        # law @ kernel = law and sum(law) = 1 in one: law @ (I − kernel + 1 1ᵀ) = 1ᵀ
+        self.law = np.linalg.solve((np.eye(len(grid)) - kernel + 1).T, np.ones(len(grid)))
 
     def moment(self, power: int) -> float:
         """Return E|x|^power."""

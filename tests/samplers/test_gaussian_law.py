@@ -33,7 +33,7 @@ def run_chain(optimiser: torch.optim.Optimizer, theta: torch.Tensor, data: torch
             loss = 0.5 * ((theta - data.mean()) ** 2).sum()
         else:
             index = torch.randint(N, (COPIES, batch), generator=generator)
-            loss = 0.5 * ((theta[:, None] - data[index]) ** 2).mean(1).sum()
+            loss = 0.5 * ((theta - data[index].mean(1)) ** 2).sum()  # the mean over the batch but for a constant
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
