@@ -182,6 +182,20 @@ def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, finished:
     assert json.loads((folder / "other" / "network.json").read_text())["threshold"] == threshold
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_threshold_that_was_applied_is_recorded(sparse: bool, finished: Run) -> None:
+    def threshold(*words: str, sparse: bool = sparse) -> Any:
+        folder = finished(*words, *SMALL)
+        export(folder, sparse=sparse, console=quiet())
+        return json.loads((folder / "network.json").read_text())["threshold"]
+
+    assert threshold("method=sparse_vd") == 3
+    assert threshold("method=sparse_vd", "method.layers.threshold=-5") == -5
+    two = threshold("method=sparse_vd", "+method.layers.input={threshold: 1}")
+    assert two == {"fc1": 1, "out": 3}
+    assert threshold("method=mean_field", sparse=False) is None  # its layers drop nothing
+
+
 @pytest.mark.parametrize("method", [("mean_field",), ("vd", "method.layers.per=weight"), ("vd",)], ids=" ".join)
 def test_layers_without_a_threshold_are_pruned_at_the_one_given(method: tuple[str, ...], finished: Run) -> None:
     folder = finished(f"method={method[0]}", *method[1:], "epochs=8")
@@ -330,9 +344,11 @@ def test_what_is_printed(finished: Run) -> None:
         f"{done.weights / done.kept:.4g}",
         f"test error {100 * float(recorded(folder)['error']):.2f} %, predictions equal the run's to the bit",
         f"{(folder / 'network_csr.pt').stat().st_size:,}".replace(",", " "),
-        str(folder / "network.pt"),
     ):
         assert words in text, text
+    files = [folder / name for name in ("network.pt", "network.json", "network_csr.pt")]
+    assert text.splitlines()[-3:] == [str(file) for file in files]
+    assert all(file.is_file() for file in files)
     assert "note:" not in text
 
 

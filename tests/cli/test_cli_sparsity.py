@@ -60,10 +60,10 @@ def test_export_writes_both_files_and_says_that_they_predict_the_same(sparse, bn
     assert done.exit_code == 0, done.stderr
     assert left_behind(here / "o") == ["network.json", "network.pt", "network_csr.pt"]
     assert "predictions equal the run's to the bit" in done.stdout
-    assert done.stdout.split()[-2:] == ["o/network.pt", "o/network_csr.pt"]
+    assert done.stdout.split()[-3:] == ["o/network.pt", "o/network.json", "o/network_csr.pt"]
     dense = bnnbench("export", str(sparse))
     assert dense.exit_code == 0, dense.stderr
-    assert dense.stdout.split()[-1] == str(sparse / "network.pt")
+    assert dense.stdout.split()[-2:] == [str(sparse / name) for name in ("network.pt", "network.json")]
     assert not (sparse / "network_csr.pt").exists()
     assert (sparse / "network.pt").read_bytes() == (here / "o" / "network.pt").read_bytes()
 
