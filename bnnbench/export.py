@@ -32,7 +32,7 @@ from bnnbench.likelihood import HEADS, likelihood_for
 from bnnbench.models import build_network
 from bnnbench.progress import make_console
 from bnnbench.pruning import NO_ALPHA, count_weights, prune, threshold_of_layers
-from bnnbench.trained import Trained, load_trained
+from bnnbench.trained import Trained, check_folder, load_trained
 
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
@@ -74,8 +74,9 @@ def export(
 
     Args:
         folder: of the run.
-        sparse: whether to prune, and to write network_csr.pt. Otherwise the weights are those that the layers predict
-            with: all of them, but for what layers drop by themselves.
+        sparse: whether to write network_csr.pt too; it takes weights to drop. Without it one of an earlier export,
+            which would not belong to the new network.json, is removed. Either way the weights are those that the
+            layers predict with, 0 where layers with a threshold, as Sparse VD's, drop them.
         chain: which of the networks.
         threshold: of log α, in place of the layers' own; with `sparse` only.
         out: folder of the files; default: the run's.
@@ -87,9 +88,10 @@ def export(
         BnnbenchError: the predictions of a reloaded network are not those of the run; and see `load_trained`.
     """
     if threshold is not None and not sparse:
-        raise ConfigError("--threshold: without --sparse nothing is pruned. Add --sparse.")
+        raise ConfigError("--threshold: without --sparse the layers' own holds, if they have one. Add --sparse.")
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: give a number.")
+    check_folder(out)
     console = console or make_console()
     trained = load_trained(folder, device)
     network = trained.network(chain)
@@ -136,6 +138,7 @@ def _write(trained: Trained, network: nn.Module, target: Path, sparse: bool, cho
     about = {**_about(trained), **choice, "iteration": trained.iteration}
     state = _state(plain)
     dense = target / DENSE
+    (target / CSR).unlink(missing_ok=True)  # of an earlier export: beside other files it would be taken for theirs
     _save(state, dense)
     partial = target / f"{ABOUT}.partial"
     partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -268,6 +271,8 @@ def _print(
         table.add_row(name, f"{size:,}".replace(",", " "), f"{100 * size / done.unpruned:.1f} %")
     console.print(table)
     by = f" (log α ≤ {applied:g})" if isinstance(applied, float) else ""
+    if done.kept < done.weights and len(done.files) == 1:
+        say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
     compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
     say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
     metric = "rmse" if trained.parts.data.task == "regression" else "error"

@@ -141,11 +141,23 @@ def test_a_network_that_drops_nothing_is_exported_dense(name: str, finished: Run
 
 
 def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(finished: Run) -> None:
-    folder = finished("method=sparse_vd", "method.layers.threshold=-6")
-    done = export(folder, console=quiet())
+    folder, console = finished("method=sparse_vd", "method.layers.threshold=-6"), quiet()
+    done = export(folder, console=console)
+    assert "note: dropped weights are 0 here, as the run's layers predict without them" in console.file.getvalue()
     assert 0 < done.kept < done.weights
     assert done.score == float(recorded(folder)["error"])
     assert not (folder / "network_csr.pt").exists()
+
+
+def test_a_compressed_file_of_an_earlier_export_does_not_stay_beside_another_network(finished: Run) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
+    export(folder, sparse=True, threshold=-6.0, console=quiet())
+    with pytest.raises(ConfigError):
+        export(folder, sparse=False, threshold=1.0, console=quiet())
+    assert (folder / "network_csr.pt").exists()  # nothing was written
+    export(folder, console=quiet())
+    assert not (folder / "network_csr.pt").exists()
+    assert json.loads((folder / "network.json").read_text())["threshold"] == 3
 
 
 @pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
@@ -364,7 +376,7 @@ def test_notes_say_what_the_network_is_not(finished: Run) -> None:
         ("adam", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True, "threshold": 3.0}, "No layer has an α"),
-        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse nothing is pruned. Add --sparse"),
+        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse the layers' own holds.*Add --sparse"),
         ("sparse_vd", {"sparse": True, "threshold": float("nan")}, "--threshold nan: give a number"),
     ],
 )
