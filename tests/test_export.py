@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -438,3 +439,18 @@ def test_the_network_is_read_without_data_and_without_the_run(finished: Run, tmp
     pair = [load_network(tmp_path / "elsewhere" / name)(x) for name in ("network.pt", "network_csr.pt")]
     assert pair[0].shape == (2, 3)
     assert torch.equal(*pair)
+
+
+def test_the_lines_of_the_readme_read_both_files(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (lines,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "network_csr.pt" in block)
+    folder = finished("method=sparse_vd", "method.layers.threshold=-5", *SMALL)
+    export(folder, sparse=True, console=quiet())
+    monkeypatch.chdir(folder)
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    assert set(found["state"]) == set(found["same"]) == {"fc1.weight", "fc1.bias", "out.weight", "out.bias"}
+    assert all(torch.equal(value, found["same"][name]) for name, value in found["state"].items())
+    network = load_network("network.pt")  # the path is relative, as in the README
+    for state in (found["state"], found["same"]):
+        network.load_state_dict(state)
