@@ -1,7 +1,8 @@
 """`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
-network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, head
+network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, head,
+                 and the threshold of log α that was applied: one, by layer if they differ, null if no layer drops
 network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by compressed sparse rows (`bnnbench.csr`),
                  everything else as it is, and the same facts
 """
@@ -30,8 +31,8 @@ from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.likelihood import HEADS, likelihood_for
 from bnnbench.models import build_network
 from bnnbench.progress import make_console
-from bnnbench.pruning import NO_ALPHA, count_weights, own_thresholds, prune
-from bnnbench.trained import Trained, load_trained
+from bnnbench.pruning import NO_ALPHA, count_weights, prune, threshold_of_layers
+from bnnbench.trained import Trained, check_folder, load_trained
 
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
@@ -73,8 +74,9 @@ def export(
 
     Args:
         folder: of the run.
-        sparse: whether to prune, and to write network_csr.pt. Otherwise the weights are those that the layers predict
-            with: all of them, but for what layers drop by themselves.
+        sparse: whether to write network_csr.pt too; it takes weights to drop. Without it one of an earlier export,
+            which would not belong to the new network.json, is removed. Either way the weights are those that the
+            layers predict with, 0 where layers with a threshold, as Sparse VD's, drop them.
         chain: which of the networks.
         threshold: of log α, in place of the layers' own; with `sparse` only.
         out: folder of the files; default: the run's.
@@ -86,9 +88,10 @@ def export(
         BnnbenchError: the predictions of a reloaded network are not those of the run; and see `load_trained`.
     """
     if threshold is not None and not sparse:
-        raise ConfigError("--threshold: without --sparse nothing is pruned. Add --sparse.")
+        raise ConfigError("--threshold: without --sparse the layers' own holds, if they have one. Add --sparse.")
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: give a number.")
+    check_folder(out)
     console = console or make_console()
     trained = load_trained(folder, device)
     network = trained.network(chain)
@@ -99,9 +102,10 @@ def export(
     network = trained.settle(network)
     target = Path(out) if out is not None else trained.folder
     target.mkdir(parents=True, exist_ok=True)
-    done = _write(trained, network, target, sparse, {"chain": chain, "threshold": threshold})
+    applied = _thresholds(network, threshold)
+    done = _write(trained, network, target, sparse, {"chain": chain, "threshold": applied})
     _compare(trained, network, done)
-    _print(trained, done, chain, threshold, console)
+    _print(trained, done, chain, threshold, applied, console)
     wrong = [f"{path.name} by up to {gap:.3g}" for path, gap in done.differences.items() if gap != 0]
     if wrong:
         raise BnnbenchError(f"{target}: the reloaded network does not predict what the run does: {', '.join(wrong)}.")
@@ -120,12 +124,21 @@ def _check_prunable(trained: Trained, network: nn.Module, threshold: float | Non
         )
 
 
+def _thresholds(network: nn.Module, given: float | None) -> float | dict[str, float] | None:
+    """Return the threshold above which weights are 0 in the files, by layer if they differ; None: no layer drops."""
+    if given is not None:
+        return float(given)
+    own = threshold_of_layers(network)
+    return own if len(set(own.values())) > 1 else next(iter(own.values()), None)
+
+
 def _write(trained: Trained, network: nn.Module, target: Path, sparse: bool, choice: dict[str, Any]) -> Exported:
     """Write the files of `network`, whose layers are the run's."""
     plain = deconvert(deepcopy(network))
     about = {**_about(trained), **choice, "iteration": trained.iteration}
     state = _state(plain)
     dense = target / DENSE
+    (target / CSR).unlink(missing_ok=True)  # of an earlier export: beside other files it would be taken for theirs
     _save(state, dense)
     partial = target / f"{ABOUT}.partial"
     partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -238,7 +251,9 @@ def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
         done.score = metrics.error(predicted, split.y).item()
 
 
-def _print(trained: Trained, done: Exported, chain: int, threshold: float | None, console: Console) -> None:
+def _print(
+    trained: Trained, done: Exported, chain: int, threshold: float | None, applied: Any, console: Console
+) -> None:
     """Say what was written, how large it is, and whether it predicts what the run does."""
 
     def say(line: str) -> None:
@@ -255,8 +270,9 @@ def _print(trained: Trained, done: Exported, chain: int, threshold: float | None
     for name, size in sizes:
         table.add_row(name, f"{size:,}".replace(",", " "), f"{100 * size / done.unpruned:.1f} %")
     console.print(table)
-    limits = own_thresholds(trained.network(chain)) if threshold is None else [threshold]
-    by = f" (log α ≤ {limits[0]:g})" if len(limits) == 1 else ""
+    by = f" (log α ≤ {applied:g})" if isinstance(applied, float) else ""
+    if done.kept < done.weights and len(done.files) == 1:
+        say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
     compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
     say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
     metric = "rmse" if trained.parts.data.task == "regression" else "error"
@@ -268,5 +284,5 @@ def _print(trained: Trained, done: Exported, chain: int, threshold: float | None
     last = [r for r in trained.rows if (r["split"], r["predictor"], r["chain"]) == ("test", "current", chain)]
     if threshold is None and last and last[0].get(metric) != done.score:
         say(f"note: the run recorded {last[0].get(metric)}: it was evaluated elsewhere, or with its chains together")
-    for path in done.files:
+    for path in (done.files[0], done.files[0].with_name(ABOUT), *done.files[1:]):
         say(str(path))

@@ -13,6 +13,7 @@ from bnnbench.errors import ConfigError
 from bnnbench.records import is_finished
 
 State = dict[str, Tensor]
+OF_STOCHASTIC_LAYERS = ("log_alpha", "log_sigma2", "rho", "bias_rho")  # parameters that plain layers do not have
 
 
 def load_pretrained(folder: str, chains: int) -> list[State]:
@@ -37,7 +38,11 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
 
 
 def _read(folder: str) -> dict[str, Any]:
-    path = Path(folder).expanduser() / "checkpoint.pt"
+    given = Path(folder).expanduser()
+    if given.is_file():
+        beside = f": {given.parent}" if is_finished(given.parent) else ", as `bnnbench ls runs` shows"
+        raise ConfigError(f"method.init_from={folder}: a file, not the folder of a run. Give the folder{beside}.")
+    path = given / "checkpoint.pt"
     if path.is_file() and not is_finished(path.parent):  # its parameters, and so this run's numbers, would still change
         raise ConfigError(f"method.init_from={folder}: that run is not finished. The same command again continues it.")
     try:
@@ -59,12 +64,17 @@ def start_from(network: nn.Module, state: State, folder: str) -> None:
         ConfigError: names or shapes differ; the first difference is named.
     """
     mine = dict(network.state_dict(keep_vars=True))
+    if stochastic := [name for name in state if name not in mine and name.split(".")[-1] in OF_STOCHASTIC_LAYERS]:
+        raise ConfigError(
+            f"method.init_from={folder}: a run with stochastic layers, as {stochastic[0]} shows. "
+            "Take a run with deterministic layers, such as one of method=adam."
+        )
     for name in (*mine, *state):
         here, there = (list(s[name].shape) if name in s else "missing" for s in (mine, state))
         if here != there:
             raise ConfigError(
                 f"method.init_from={folder}: a run of another network: {name} is {there} there, {here} here. "
-                "Take a run of the same model, dataset and norm, with deterministic layers."
+                "Take a run of the same model, dataset and norm."
             )
     for name, value in state.items():
         mine[name].copy_(value)

@@ -46,10 +46,16 @@ def layers_with_alpha(network: nn.Module) -> dict[str, Affine]:
     return found
 
 
+def threshold_of_layers(network: nn.Module) -> dict[str, float]:
+    """Return name → threshold of the layers of `network` that drop weights by themselves."""
+    needed = ("kept", "current_log_alpha", "threshold")
+    found = {name or ITSELF: m for name, m in network.named_modules() if all(hasattr(m, a) for a in needed)}
+    return {name: float(layer.threshold) for name, layer in found.items()}
+
+
 def own_thresholds(network: nn.Module) -> list[float]:
     """Return the thresholds at which layers of `network` drop weights by themselves, each once, in order."""
-    layers = (m for m in network.modules() if hasattr(m, "kept") and hasattr(m, "current_log_alpha"))
-    return sorted({float(m.threshold) for m in layers if hasattr(m, "threshold")})
+    return sorted(set(threshold_of_layers(network).values()))
 
 
 @torch.no_grad()

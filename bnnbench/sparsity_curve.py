@@ -22,7 +22,7 @@ from bnnbench.plots.sparsity import check_formats, plot_sparsity
 from bnnbench.progress import make_console
 from bnnbench.pruning import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
 from bnnbench.records import write_csv
-from bnnbench.trained import Trained, load_trained
+from bnnbench.trained import Trained, check_folder, load_trained
 
 GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, where Sparse VD holds log α
 MOST = 1000  # thresholds
@@ -51,10 +51,12 @@ def sparsity_curve(
         console: where to print.
 
     Raises:
-        ConfigError: no layer has an α; no such chain. BnnbenchError: no such format; and see `load_trained`.
+        ConfigError: no layer has an α; no such chain; `out` is no folder.
+        BnnbenchError: no such format; and see `load_trained`.
     """
     console = console or make_console()
     check_formats(formats)
+    check_folder(out)
     trained = load_trained(folder, device)
     rows = measure(trained, chain, thresholds)
     for note in trained.notes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.evaluation import Row
 from bnnbench.layers import statistics
 from bnnbench.layers.normalisation import norm_modules
-from bnnbench.results import Run, find_runs, load_run
+from bnnbench.results import Run, find_runs, is_run, load_run
 
 
 @dataclass
@@ -102,13 +103,14 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
     """Return the run in `folder` with the parameters of its last checkpoint.
 
     Args:
-        folder: of a run, or a folder that holds one run and no more.
+        folder: of a run, a file in it, or a folder that holds one run and no more.
         device: where the networks go; it need not be the one that they were trained on.
 
     Raises:
         BnnbenchError: no run there, or several; no checkpoint, or one that cannot be read.
         ConfigError: a configuration that this version does not take; no such device. DataError: its data are missing.
     """
+    folder = _folder_of(Path(folder))
     found = find_runs(folder)
     if len(found) > 1:
         raise BnnbenchError(f"{folder} holds {len(found)} runs. Give the folder of one, such as {found[0]}.")
@@ -120,7 +122,7 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
         config = check(raw)
     except ConfigError as error:
         raise ConfigError(f"{run.folder / 'config.yaml'}: {error}") from None
-    checkpoint = _read(run.folder, environment.choose_device(device))
+    checkpoint = _read(run, environment.choose_device(device))
     parts = assemble(config)
     try:
         parts.chains.load_state_dict(checkpoint["chains"])
@@ -134,14 +136,42 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
     return Trained(run, config, parts, checkpoint["iteration"], checkpoint["rows"])
 
 
-def _read(folder: Path, device: torch.device) -> dict[str, Any]:
+def _folder_of(path: Path) -> Path:
+    """Return the run's folder if `path` is a file in it, otherwise `path`."""
+    if not path.is_file():
+        return path
+    if not is_run(path.parent):
+        raise BnnbenchError(
+            f"{path} is a file, and not one of a run. Give a run's folder, as `bnnbench ls runs` shows."
+        )
+    return path.parent
+
+
+def check_folder(out: str | Path | None) -> None:
+    """Raise ConfigError if `out` is no folder that files can be written to, and cannot be made one."""
+    if out is None:
+        return
+    nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise ConfigError(f"--out {out}: {nearest} is a file, not a folder. Give a folder, there already or new.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {nearest} cannot be written to. Give another folder.")
+
+
+def _read(run: Run, device: torch.device) -> dict[str, Any]:
     """Return the checkpoint's parts that are used here."""
+    path = run.folder / "checkpoint.pt"
     try:
-        checkpoint = torch.load(folder / "checkpoint.pt", map_location=device, weights_only=True)
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
         return {key: checkpoint[key] for key in ("chains", "evaluator", "iteration", "rows")}
     except FileNotFoundError:
+        if run.status == "finished":
+            raise BnnbenchError(
+                f"{run.folder}: the run is finished, but its checkpoint.pt is missing. "
+                "`bnnbench run` with its settings and force=true makes it again."
+            ) from None
         raise BnnbenchError(
-            f"{folder}: no checkpoint.pt: the run ended before its first checkpoint. Run it to its end first."
+            f"{run.folder}: no checkpoint.pt: the run ended before its first checkpoint. Run it to its end first."
         ) from None
     except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-        raise BnnbenchError(f"{folder / 'checkpoint.pt'} is damaged and cannot be read. Run it once more.") from None
+        raise BnnbenchError(f"{path} is damaged and cannot be read. Run it once more.") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -141,11 +142,23 @@ def test_a_network_that_drops_nothing_is_exported_dense(name: str, finished: Run
 
 
 def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(finished: Run) -> None:
-    folder = finished("method=sparse_vd", "method.layers.threshold=-6")
-    done = export(folder, console=quiet())
+    folder, console = finished("method=sparse_vd", "method.layers.threshold=-6"), quiet()
+    done = export(folder, console=console)
+    assert "note: dropped weights are 0 here, as the run's layers predict without them" in console.file.getvalue()
     assert 0 < done.kept < done.weights
     assert done.score == float(recorded(folder)["error"])
     assert not (folder / "network_csr.pt").exists()
+
+
+def test_a_compressed_file_of_an_earlier_export_does_not_stay_beside_another_network(finished: Run) -> None:
+    folder = finished("method=sparse_vd", *SMALL)
+    export(folder, sparse=True, threshold=-6.0, console=quiet())
+    with pytest.raises(ConfigError):
+        export(folder, sparse=False, threshold=1.0, console=quiet())
+    assert (folder / "network_csr.pt").exists()  # nothing was written
+    export(folder, console=quiet())
+    assert not (folder / "network_csr.pt").exists()
+    assert json.loads((folder / "network.json").read_text())["threshold"] == 3
 
 
 @pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
@@ -180,6 +193,20 @@ def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, finished:
         assert torch.equal(plain.weight, torch.where(kept, layer.weight, 0.0))
         assert torch.equal(plain.bias, layer.bias)
     assert json.loads((folder / "other" / "network.json").read_text())["threshold"] == threshold
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_threshold_that_was_applied_is_recorded(sparse: bool, finished: Run) -> None:
+    def threshold(*words: str, sparse: bool = sparse) -> Any:
+        folder = finished(*words, *SMALL)
+        export(folder, sparse=sparse, console=quiet())
+        return json.loads((folder / "network.json").read_text())["threshold"]
+
+    assert threshold("method=sparse_vd") == 3
+    assert threshold("method=sparse_vd", "method.layers.threshold=-5") == -5
+    two = threshold("method=sparse_vd", "+method.layers.input={threshold: 1}")
+    assert two == {"fc1": 1, "out": 3}
+    assert threshold("method=mean_field", sparse=False) is None  # its layers drop nothing
 
 
 @pytest.mark.parametrize("method", [("mean_field",), ("vd", "method.layers.per=weight"), ("vd",)], ids=" ".join)
@@ -330,9 +357,11 @@ def test_what_is_printed(finished: Run) -> None:
         f"{done.weights / done.kept:.4g}",
         f"test error {100 * float(recorded(folder)['error']):.2f} %, predictions equal the run's to the bit",
         f"{(folder / 'network_csr.pt').stat().st_size:,}".replace(",", " "),
-        str(folder / "network.pt"),
     ):
         assert words in text, text
+    files = [folder / name for name in ("network.pt", "network.json", "network_csr.pt")]
+    assert text.splitlines()[-3:] == [str(file) for file in files]
+    assert all(file.is_file() for file in files)
     assert "note:" not in text
 
 
@@ -348,7 +377,7 @@ def test_notes_say_what_the_network_is_not(finished: Run) -> None:
         ("adam", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True, "threshold": 3.0}, "No layer has an α"),
-        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse nothing is pruned. Add --sparse"),
+        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse the layers' own holds.*Add --sparse"),
         ("sparse_vd", {"sparse": True, "threshold": float("nan")}, "--threshold nan: give a number"),
     ],
 )
@@ -410,3 +439,18 @@ def test_the_network_is_read_without_data_and_without_the_run(finished: Run, tmp
     pair = [load_network(tmp_path / "elsewhere" / name)(x) for name in ("network.pt", "network_csr.pt")]
     assert pair[0].shape == (2, 3)
     assert torch.equal(*pair)
+
+
+def test_the_lines_of_the_readme_read_both_files(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    (lines,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "network_csr.pt" in block)
+    folder = finished("method=sparse_vd", "method.layers.threshold=-5", *SMALL)
+    export(folder, sparse=True, console=quiet())
+    monkeypatch.chdir(folder)
+    found: dict[str, Any] = {}
+    exec(lines, found)
+    assert set(found["state"]) == set(found["same"]) == {"fc1.weight", "fc1.bias", "out.weight", "out.bias"}
+    assert all(torch.equal(value, found["same"][name]) for name, value in found["state"].items())
+    network = load_network("network.pt")  # the path is relative, as in the README
+    for state in (found["state"], found["same"]):
+        network.load_state_dict(state)

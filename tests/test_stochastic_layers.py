@@ -299,7 +299,10 @@ def test_a_start_from_elsewhere_is_refused_in_a_line(run_small: Run, tmp_path: P
     for folder, overrides, message in (
         (plain, ["model.widths=[8]"], r"another network: fc1\.weight is \[16, 64\] there, \[8, 64\] here"),
         (plain, ["method.norm=batch"], "another network: .* missing"),
-        (sparse, [], r"another network: fc1\.log_sigma2 is \[16, 64\] there, missing here"),
+        (sparse, [], r"a run with stochastic layers, as fc1\.log_sigma2 shows.*deterministic"),
+        (sparse, ["model.widths=[8]"], "a run with stochastic layers"),  # before its other size
+        (plain / "config.yaml", [], rf"a file, not the folder of a run. Give the folder: {plain}\."),
+        (tmp_path / "damaged" / "checkpoint.pt", [], "a file, not the folder of a run.*bnnbench ls runs"),
         (several, ["chains=3"], "it has 2 chains, this run has 3"),
         (tmp_path / "nowhere", [], r"no checkpoint\.pt there.*bnnbench ls runs"),
         (tmp_path / "damaged", [], "is not finished"),

@@ -40,15 +40,23 @@ def sparsity_command(
 
 def export_command(
     run: RunPath,
-    sparse: Annotated[bool, typer.Option("--sparse", help="Drop weights, and write a compressed file too.")] = False,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="Write the weights that are not 0 to a compressed file too.")
+    ] = False,
     chain: Chain = 0,
     threshold: Annotated[
-        float | None, typer.Option(help="Of log α, with --sparse; else that of the run's layers.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Drop weights with log α above it; else the layers' own. Takes --sparse.", show_default=False
+        ),
     ] = None,
     out: OutFolder = None,
     device: Device = "auto",
 ) -> None:
-    """Write a trained network as a plain one, for use without stochastic layers; check it against the run."""
+    """Write a trained network as a plain one, for use without stochastic layers; check it against the run.
+
+    Weights that the run's layers drop when they predict, as Sparse VD's do above their threshold, are 0 in it.
+    """
 
     def action() -> None:
         from bnnbench.export import export

@@ -81,51 +81,53 @@ def draw(table: str | Path, title: str | None = None) -> Figure:
             if own:
                 ax.axvline(float(own["threshold"]), color="#4D4D4D", linestyle=":", linewidth=1.1, zorder=1)
         if own:
-            _annotate(below, own, first)
+            below.set_title(_about_own(own), fontsize=8, color="#444444")  # inside the axes it could hide the curve
         if title:
             above.set_title(title)
     return figure
 
 
 def _draw_dropped(ax: Axes, rows: list[Row]) -> None:
-    """Draw what is dropped; if most is, on an axis where 90, 99 and 99.9 % are as far from one another."""
+    """Draw what is dropped; if most is, on an axis where 90, 99 and 99.9 % are as far from one another.
+
+    100 % would be infinitely far on that axis: it stands just beyond the last value, reached by a dashed line.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     x, kept = [float(row["threshold"]) for row in rows], [int(row["kept"]) / int(row["weights"]) for row in rows]
     smallest = min((k for k in kept if k > 0), default=1.0)
     tenfold = smallest < 0.1
     y = [k if k > 0 else math.nan for k in kept] if tenfold else [100 * (1 - k) for k in kept]
-    color, marker, _ = style.CYCLE[1]
-    ax.plot(x, y, color=color, marker=marker, markevery=style.sparse(len(x), 0, 1), **style.BOLD)
+    look = {"color": style.CYCLE[1].color, "marker": style.CYCLE[1].marker, **style.BOLD}
+    every = style.sparse(len(x), 0, 1)
+    ax.plot(x, y, markevery=every, **look)
     if tenfold:
+        decades = -math.log10(smallest)
+        nothing, empty = smallest * 10 ** -max(0.4, 0.15 * decades), kept.count(0)
+        deepest = math.floor(decades + 1e-9) if empty else math.ceil(decades)
+        ticks = [0.5, *(10.0**-i for i in range(deepest + 1))]
+        between = [i * tick for tick in ticks[1:] for i in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)]
+        if empty:  # the lowest thresholds, which rows begin with; the line ends at the first that keeps a weight
+            ends = [nothing] * empty + y[empty : empty + 1]
+            ax.plot(x[: empty + 1], ends, markevery=every, linestyle=(0, (2, 1)), **look)
+            ticks.append(nothing)
+        names = {tick: f"{100 * (1 - tick):.10g}" for tick in ticks} | ({nothing: "100"} if empty else {})
         ax.set_yscale("log")
-        powers = [10.0**-i for i in range(math.ceil(-math.log10(smallest)) + 1)]
-        ax.yaxis.set_major_locator(FixedLocator([0.5, *powers]))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * (1 - value):.10g}"))
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(FixedLocator([tick for tick in between if tick >= smallest]))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: names.get(value, "")))
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.set_ylim(1.3, 0.7 * smallest)
+        ax.set_ylim(1.3, 0.7 * (nothing if empty else smallest))
     else:
         ax.set_ylim(-3, 103)
     ax.set_ylabel("Weights dropped (%)")
 
 
-def _annotate(ax: Axes, own: Row, rows: list[Row]) -> None:
-    """Say what the run's own threshold drops, on the roomier side of its line: the curve falls to the right."""
-    at, dropped = float(own["threshold"]), 100 * float(own["dropped"])
-    text = f"the run's threshold, {at:g}:\n{dropped:.2f} % dropped, 1/{float(own['compression']):.4g} left"
-    right = at > (float(rows[0]["threshold"]) + float(rows[-1]["threshold"])) / 2
-    ax.annotate(
-        text,
-        (at, 0.06 if right else 0.94),
-        xycoords=ax.get_xaxis_transform(),
-        xytext=(-4 if right else 4, 0),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="bottom" if right else "top",
-        fontsize=8,
-        color="#444444",
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-    )
+def _about_own(own: Row) -> str:
+    """Return what the run's own threshold drops, in words."""
+    at, dropped, compression = (float(own[key]) for key in ("threshold", "dropped", "compression"))
+    left = f"1/{compression:.4g} left" if math.isfinite(compression) else "nothing left"
+    return f"dotted: the run's threshold, {at:g}: {100 * dropped:.2f} % dropped, {left}"
 
 
 def _draw_scores(ax: Axes, rows_of: dict[str, list[Row]]) -> None:

@@ -60,10 +60,10 @@ def test_export_writes_both_files_and_says_that_they_predict_the_same(sparse, bn
     assert done.exit_code == 0, done.stderr
     assert left_behind(here / "o") == ["network.json", "network.pt", "network_csr.pt"]
     assert "predictions equal the run's to the bit" in done.stdout
-    assert done.stdout.split()[-2:] == ["o/network.pt", "o/network_csr.pt"]
+    assert done.stdout.split()[-3:] == ["o/network.pt", "o/network.json", "o/network_csr.pt"]
     dense = bnnbench("export", str(sparse))
     assert dense.exit_code == 0, dense.stderr
-    assert dense.stdout.split()[-1] == str(sparse / "network.pt")
+    assert dense.stdout.split()[-2:] == [str(sparse / name) for name in ("network.pt", "network.json")]
     assert not (sparse / "network_csr.pt").exists()
     assert (sparse / "network.pt").read_bytes() == (here / "o" / "network.pt").read_bytes()
 
@@ -94,9 +94,23 @@ def test_what_is_no_trained_run_is_said_in_a_line(verb, sparse, bnnbench, here):
     (sparse / "checkpoint.pt").write_bytes(b"PK nonsense")
     assert_refused(bnnbench(verb, str(sparse)), "checkpoint.pt is damaged and cannot be read")
     (sparse / "checkpoint.pt").unlink()
-    assert_refused(bnnbench(verb, str(sparse)), "no checkpoint.pt")
+    assert_refused(bnnbench(verb, str(sparse)), "the run is finished, but its checkpoint.pt is missing.*force=true")
     (here / "file").write_text("")
-    assert_refused(bnnbench(verb, "file"), "file: not a run's metrics.csv")
+    assert_refused(bnnbench(verb, "file"), "file is a file, and not one of a run. Give a run's folder")
+
+
+@pytest.mark.parametrize("verb", ["sparsity", "export"])
+@pytest.mark.parametrize("name", ["checkpoint.pt", "config.yaml", "metrics.csv"])
+def test_a_file_in_a_run_s_folder_stands_for_the_run(verb, name, sparse, bnnbench, here):
+    done = bnnbench(verb, str(sparse / name), "--out", "o")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_what_force_makes_again_can_be_exported(sparse, bnnbench):
+    (sparse / "checkpoint.pt").unlink()
+    words = ("method=sparse_vd", "method.kl.zero_until=0", "method.kl.full_from=0", "method.layers.threshold=-5")
+    assert bnnbench("run", *QUICK, *words, "force=true").exit_code == 0
+    assert bnnbench("export", str(sparse)).exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,7 @@ def test_what_is_no_trained_run_is_said_in_a_line(verb, sparse, bnnbench, here):
         (("sparsity", "--thresholds", "low"), "--thresholds low: give numbers"),
         (("sparsity", "--thresholds", "0:1:0"), "--thresholds 0:1:0: give numbers"),
         (("sparsity", "--formats", "pgn"), "formats: no 'pgn'. Did you mean 'png'"),
-        (("export", "--threshold", "3"), "--threshold: without --sparse nothing is pruned"),
+        (("export", "--threshold", "3"), "--threshold: without --sparse the layers' own holds"),
         (("export", "--sparse", "--threshold", "inf"), "--threshold inf: give a number"),
     ],
 )
@@ -125,7 +139,10 @@ def test_a_threshold_without_an_alpha_is_refused(finished, bnnbench, here):
 def test_a_folder_that_cannot_be_written_is_said(sparse, bnnbench, here):
     (here / "taken").write_text("")
     for verb in ("sparsity", "export"):
-        assert_refused(bnnbench(verb, str(sparse), "--out", "taken"), "taken: File exists")
+        for out in ("taken", "taken/below"):
+            done = bnnbench(verb, str(sparse), "--out", out)
+            assert_refused(done, f"--out {out}: .*taken is a file, not a folder")
+            assert done.stdout == ""  # before anything was computed
 
 
 @pytest.mark.parametrize("verb", ["sparsity", "export"])

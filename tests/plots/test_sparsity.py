@@ -46,8 +46,8 @@ def curves(figure) -> list[tuple[list[float], list[float]]]:
     return [(list(line.get_xdata()), list(line.get_ydata())) for line in lines]
 
 
-def texts(figure) -> str:
-    return " ".join(text.get_text() for ax in figure.axes for text in ax.texts)
+def words_inside(figure) -> list[str]:
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
 
 
 def test_error_and_dropped_fraction_in_percent(tmp_path):
@@ -60,7 +60,8 @@ def test_error_and_dropped_fraction_in_percent(tmp_path):
     above, below = figure.axes
     assert (above.get_ylabel(), below.get_ylabel()) == ("Test error (%)", "Weights dropped (%)")
     assert above.get_title() == "here"
-    assert "the run's threshold, 3:\n25.00 % dropped, 1/1.333 left" in texts(figure)
+    assert below.get_title() == "dotted: the run's threshold, 3: 25.00 % dropped, 1/1.333 left"
+    assert words_inside(figure) == []
     assert [line.get_xdata()[0] for line in below.lines if line.get_linestyle() == ":"] == [3.0]
     assert above.get_yscale() == below.get_yscale() == "linear"
 
@@ -70,14 +71,31 @@ def test_where_most_is_dropped_the_nines_are_far_apart(tmp_path):
     figure = draw(file)
     above, below = figure.axes
     assert above.get_yscale() == below.get_yscale() == "log"
-    (_, error), (_, kept) = curves(figure)
+    (_, error), (_, kept), (at, beyond) = curves(figure)
     assert error == pytest.approx([90, 50, 2, 2])
-    np.testing.assert_allclose(kept, [np.nan, 0.001, 0.01, 1])  # nothing left has no place on this axis
+    np.testing.assert_allclose(kept, [np.nan, 0.001, 0.01, 1])  # nothing left has no place of its own on this axis
     low, high = below.get_ylim()
-    assert low > 1 > 0.001 > high > 0  # upside down: the more is dropped, the higher
+    assert low > 1 > 0.001 > beyond[0] > high > 0  # upside down: the more is dropped, the higher
+    assert (at, beyond[1]) == ([-8, 0], 0.001)
+    assert below.lines[1].get_linestyle() == "--"
     figure.canvas.draw()
-    shown = [label.get_text() for label in below.get_yticklabels()]
-    assert shown == ["50", "0", "90", "99", "99.9"]
+    shown = dict(zip(below.get_yticks(), (label.get_text() for label in below.get_yticklabels()), strict=True))
+    assert list(shown.values()) == ["50", "0", "90", "99", "99.9", "100"]
+    assert shown[beyond[0]] == "100"
+
+
+@pytest.mark.parametrize("kept", [[0, 0, 0, 3, 1000], [0, 0, 0, 700, 1000], [0, 0, 0, 0, 0], [1, 2, 3, 4, 1000]])
+def test_every_threshold_of_the_table_is_drawn_also_where_nothing_is_left(tmp_path, kept):
+    x = [-8.0, -4.0, 0.0, 3.0, 8.0]
+    figure = draw(write(tmp_path, dict(zip(x, kept, strict=True)), [0.9, 0.9, 0.5, 0.2, 0.2]))
+    for ax in figure.axes:
+        lines = [line for line in ax.lines if line.get_linestyle() != ":"]
+        assert {px for line in lines for px, py in line.get_xydata() if np.isfinite(py)} == set(x)
+        assert ax.get_xlim()[0] <= -8 and ax.get_xlim()[1] >= 8
+        for y in (py for line in lines for py in line.get_ydata() if np.isfinite(py)):
+            assert min(ax.get_ylim()) < y < max(ax.get_ylim())
+    left = "nothing left" if kept[3] == 0 else f"1/{WEIGHTS / kept[3]:.4g} left"
+    assert figure.axes[1].get_title().endswith(left)
 
 
 def test_both_splits_are_drawn_the_test_split_in_front(tmp_path):
@@ -86,7 +104,7 @@ def test_both_splits_are_drawn_the_test_split_in_front(tmp_path):
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["test", "valid"]
     assert [y for _, y in curves(figure)][:2] == [pytest.approx([5, 4]), pytest.approx([6, 5])]
     assert figure.axes[0].get_ylabel() == "Error (%)"
-    assert texts(figure) == ""  # no layer has a threshold of its own here
+    assert [ax.get_title() for ax in figure.axes] == ["", ""]  # no layer has a threshold of its own here
 
 
 def test_regression_shows_the_rmse_as_it_is(tmp_path):
