@@ -20,7 +20,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper as HydraSweeper
 
-from bnnbench.errors import BnnbenchError, ConfigError, DataError, InUseError
+from bnnbench.errors import BnnbenchError, ConfigError, InUseError
 from bnnbench.launchers.base import FuturesLauncher
 from bnnbench.launchers.jobs import FAILED, FINISHED, IN_USE, INTERRUPTED, NOT_STARTED, SKIPPED, Job, Outcome, resolve
 from bnnbench.launchers.jobs import labels as differences
@@ -156,7 +156,7 @@ def check_sizes(jobs: Sequence[Job]) -> None:
             check_size(check(job.raw), sizes)
         except ConfigError as error:
             problems.setdefault(" ".join(str(error).split()), []).append(job.overrides)
-        except DataError:
+        except Exception:  # data that are missing, or a reader with a fault
             continue
     if problems:
         raise ConfigError(_refusal(problems, [job.overrides for job in jobs]))

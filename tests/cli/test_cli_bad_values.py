@@ -64,7 +64,7 @@ LAYERS = [
     ("method.layers={name: vd, alpha: 0}", "alpha must be finite and > 0, got 0"),
     ("method.layers={name: sparse_vd, threshold: 9}", r"threshold .* must be in \[-8, 8\], .* got 9"),
     ("method.layers={name: vd, kl: cubi}", "method.layers.kl=cubi: input should be 'cubic', .* Did you mean 'cubic'"),
-    ("method.layers={name: mean_field, mixture: [0.5, 1]}", r"method.layers.mixture\[2\]=None: field required"),
+    ("method.layers={name: mean_field, mixture: [0.5, 1]}", r"method.layers.mixture\[2\]=null: field required"),
     ("method.layers={name: dropout, p: true}", "method.layers.p=true: input should be a number"),
     ("method.layers={name: dropout, p: 0.5, only: []}", r"method.layers.only=\[\]: .* null for all layers"),
     ("method.layers={name: mean_field, mixture: [1, 1, 1]}", r"mixture must be \(π, σ1, σ2\)"),
