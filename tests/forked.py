@@ -11,15 +11,13 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
-LOADED = ["bnnbench.run", "torch._dynamo"]
-
 
 def forking() -> BaseContext:
     """Return the context of such processes. The one that they are forked from is started once, and ends with this one.
 
     Its environment is that of the first call: a later $OMP_NUM_THREADS comes too late for a torch that is loaded.
     """
-    forkserver.set_forkserver_preload(LOADED)
-    with contextlib.chdir(Path(__file__).parents[1]):  # whose bnnbench it loads
+    forkserver.set_forkserver_preload(["loaded"])
+    with contextlib.chdir(Path(__file__).parent):  # where it finds loaded.py
         forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")
