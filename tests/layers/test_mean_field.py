@@ -42,7 +42,7 @@ def test_estimators_draw_from_those_moments(estimator, plain, moments_agree):
     layer, x = plain
     noisy, count = randomised(layer, estimator=estimator), 5000
     if estimator == "single":
-        draws = torch.stack([noisy(x) for _ in range(count)])
+        draws = torch.vmap(lambda _: noisy(x), randomness="different")(torch.zeros(count))
     else:
         draws = noisy(x.repeat(count, *[1] * (x.dim() - 1))).view(count, *noisy.mean(x).shape)
     moments_agree(draws, *noisy.moments(x))
