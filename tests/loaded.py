@@ -1,5 +1,6 @@
 """What a run needs, imported by the process that others are forked from, see forked.py."""
 
+import atexit
 import gc
 import sys
 from pathlib import Path
@@ -12,3 +13,4 @@ import bnnbench.run  # noqa: F401
 
 gc.collect()
 gc.freeze()  # a collection in a forked process would copy all that was imported
+atexit.register(gc.unfreeze)  # what is still frozen at the end, libraries report as leaked
