@@ -52,7 +52,7 @@ def test_a_sweep_with_a_misspelt_choice_starts_no_run(quick, here):
 def test_a_sweep_goes_on_after_a_failure_and_says_which_run_failed(quick, here):
     swept = quick("-m", "-j1", "method=sgd", "method.update.lr=1e30,0.1")
     assert swept.exit_code == 1
-    assert "(method.update.lr=1e30): " in swept.stderr
+    assert "(method.update.lr=1e+30): " in swept.stderr
     assert "1 of 2 runs failed" in swept.stderr
     assert len(swept.stderr.splitlines()) <= 4
     assert sorted(m["status"] for m in manifests(here)) == ["failed", "finished"]
