@@ -109,6 +109,9 @@ class RunFolder:
             torch.save(whole, partial)
         except RuntimeError as error:  # how torch reports that the disk is full
             raise OSError(f"checkpoint.pt could not be written ({str(error).splitlines()[0]})") from error
+        except BaseException:  # Ctrl-C
+            partial.unlink(missing_ok=True)
+            raise
         newest, before = (self.path / name for name in CHECKPOINTS)
         if newest.is_file():
             os.replace(newest, before)

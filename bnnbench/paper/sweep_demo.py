@@ -32,7 +32,7 @@ FIGURE = Figure(
     source="no paper: the sweep of `make sweep-demo`",
     cost="3 minutes on 2 cores",
     sweeps=(("method=sgd,sgld,psgld,batchnorm_sgld,vd,sparse_vd", "seed=0,1,2", "name=sweep_demo", "threads=1"),),
-    quick=("epochs=10", "seed=0,1"),
+    quick=("epochs=25", "seed=0"),
     draw=draw,
     table=table,
     note=(

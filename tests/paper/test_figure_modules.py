@@ -13,6 +13,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from bnnbench.assembly import check, check_size
 from bnnbench.compose import conf_dir
 from bnnbench.config import folder_name
 from bnnbench.errors import ConfigError
@@ -58,6 +59,14 @@ def test_all_runs_of_a_figure_compose_and_differ(name: str) -> None:
     )
     assert len(full) == len(configs(name, False)) == EXPECTED[name]
     assert not full & quick  # a reduced budget makes another run of each
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_runs_on_the_embedded_data_leave_posterior_members(quick: bool) -> None:
+    sizes: dict[str, int] = {}
+    for config in configs("sweep_demo", quick):
+        check_size(check(OmegaConf.to_container(config, resolve=True)), sizes)
+    assert list(sizes.values()) == [1438]
 
 
 @pytest.mark.parametrize("name", [name for name, runs in EXPECTED.items() if runs])
