@@ -103,6 +103,7 @@ def test_what_only_the_data_prove_wrong_stops_all_and_is_named_once(refused):
     assert "members.burn_in=300 and members.thin=50 leave no posterior member in 28 iterations. Take" in problem
 
 
+@pytest.mark.slow
 def test_data_that_are_missing_are_the_failure_of_their_run(sweep, here, manifests):
     swept = sweep(*QUICK, "dataset=digits,mnist", f"data.root={here}", "-j1")
     assert swept.exit_code == 1
