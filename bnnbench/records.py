@@ -95,8 +95,14 @@ class RunFolder:
         text = io.StringIO()
         writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
         writer.writerows(rows)
-        with (self.path / "metrics.csv").open("a") as stream:
-            stream.write(text.getvalue())
+        table = self.path / "metrics.csv"
+        before = table.stat().st_size
+        try:
+            with table.open("a") as stream:
+                stream.write(text.getvalue())
+        except OSError:  # the disk is full: no half row
+            os.truncate(table, before)
+            raise
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """Write the state of the run, to be loaded with ``weights_only=True``; keep the one before it.

@@ -54,9 +54,14 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     except BnnbenchError as error:
         folder.fail(str(error))
         raise
-    except OSError as error:  # a full disk, most likely: nothing more can be written
+    except OSError as error:  # a full disk, most likely
         folder.drop_partials()
-        raise BnnbenchError(f"{folder.path}: {error.strerror or error}. What was recorded stays; run again.") from error
+        why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
+        try:
+            folder.fail(why)  # two small files: what was dropped may have made room
+        except OSError:
+            folder.drop_partials()
+        raise BnnbenchError(why) from error
     except Exception as error:
         folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         raise

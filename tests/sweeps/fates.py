@@ -15,10 +15,12 @@ OURS = ("--config-dir", "my_conf", "model=fateful", *QUICK[1:])
 # A network that misbehaves as its option says, in a step where its run has a folder, and one that `waits` a checkpoint.
 FATEFUL = '''
 """Two dense layers that may misbehave."""
-import os, signal, sys, time
+import os, resource, signal, sys, time
 from math import prod
 from pathlib import Path
 from torch import nn
+
+LARGEST = resource.RLIMIT_FSIZE  # no file may grow beyond: the system then refuses as it does when the disk is full
 
 
 class Fateful(nn.Sequential):
@@ -27,7 +29,8 @@ class Fateful(nn.Sequential):
             self.passes += 1
         if self.passes == (25 if self.fate == "waits" else 5):
             befall(self.fate)
-        return super().forward(x)
+        output = super().forward(x)
+        return output * float("nan") if self.fate == "diverges" and self.training and self.passes > 5 else output
 
 
 def befall(fate):
@@ -38,6 +41,8 @@ def befall(fate):
         sys.exit("enough")
     if fate == "bug":
         raise RuntimeError("a bug")
+    if fate == "full":
+        resource.setrlimit(LARGEST, (1, resource.getrlimit(LARGEST)[1]))
     if fate == "waits":
         while not Path("go").exists():
             time.sleep(0.02)
@@ -56,6 +61,8 @@ def befall(fate):
 def build(in_shape, outputs, *, fate: str = "well", units: int = 8):
     if fate == "early":
         os._exit(3)
+    hard = resource.getrlimit(LARGEST)[1]
+    resource.setrlimit(LARGEST, (hard, hard))
     network = Fateful(nn.Flatten(), nn.Linear(prod(in_shape), units), nn.Tanh(), nn.Linear(units, outputs))
     network.fate, network.passes = fate, 0
     return network

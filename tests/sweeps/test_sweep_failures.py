@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 from fates import OURS, QUICK
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
-REASONS = {
+REASONS = {  # fate → how the reason begins
     "bug": "RuntimeError: a bug",
+    "diverges": "the loss became nan at iteration 6;",
     "early": "its process ended with exit code 3",  # before its run had a folder
     "exits": "SystemExit: enough",
+    "full": "{folder}: File too large. What was recorded stays; run again.",
     "killed": "its process was killed (SIGKILL): out of memory?",
     "told": "its process was told to stop from outside (SIGTERM)",
 }
 
 
 @pytest.mark.parametrize(
-    ("fates", "wells"),
-    [
-        (["bug", "early", "killed"], 2),  # the other two lose their processes too, and each costs a new one
-        pytest.param([*REASONS], 7, marks=pytest.mark.slow),
-    ],
+    "fates",
+    [["bug", "diverges", "killed", "full"], pytest.param([*REASONS], marks=pytest.mark.slow)],
     ids=["some", "all"],
 )
-def test_planted_failures_cost_their_own_runs_only(fates, wells, sweep, planned, here, manifests):
-    reasons = {fate: REASONS[fate] for fate in fates}
+def test_planted_failures_in_a_sweep_of_twelve_cost_their_own_runs_only(fates, sweep, planned, here, manifests):
+    wells = 12 - len(fates)
     words = (*OURS, f"model.fate={','.join([*fates, *(f'well{i}' for i in range(wells))])}")
     swept = sweep(*words, "-j2")
     assert swept.exit_code == 1
-    assert swept.stderr.splitlines()[-1].startswith(f"error: {len(fates)} of {len(fates) + wells} runs failed")
+    assert swept.stderr.splitlines()[-1].startswith(f"error: {len(fates)} of 12 runs failed")
     assert [m["status"] for m in manifests()].count("finished") == wells
 
-    kept = sorted(path.read_text() for path in here.glob("results/*/*/error.txt"))
-    assert [text.splitlines()[0] for text in kept] == sorted(reasons.values())
-    assert [m["error"] for m in manifests() if m["status"] == "failed"].count(REASONS["early"]) == 1
-    assert sum("last words" in text for text in kept) == 1  # of the one that was killed
-    assert sum("Traceback" in text for text in kept) == len({"bug", "exits"} & reasons.keys())
-    table = swept.stdout[swept.stdout.index("sweep") :]
-    for fate, reason in reasons.items():
+    folders = {
+        yaml.safe_load(path.read_text())["model"]["fate"]: path.parent for path in here.glob("results/*/*/config.yaml")
+    }
+    table = " ".join(swept.stdout[swept.stdout.index("sweep") :].replace("│", " ").split())  # without its line breaks
+    for fate in fates:
+        reason = REASONS[fate].format(folder=folders[fate].relative_to(here))
         assert f"(model.fate={fate}): {reason}" in swept.stderr  # at once
         assert f"(model.fate={fate}): {reason}" in table  # and at the end
+        kept = folders[fate] / "error.txt"
+        if fate == "full":  # not even this file could be written, and what was begun is gone
+            assert not kept.exists()
+            assert not list(folders[fate].glob("*.partial"))
+        else:
+            assert kept.read_text().startswith(reason)
+            assert json.loads((folders[fate] / "manifest.json").read_text())["error"].startswith(reason)
+            assert ("Traceback" in kept.read_text()) == (fate in ("bug", "exits"))
+            assert ("last words" in kept.read_text()) == (fate == "killed")
+    assert all(path.read_text().endswith("\n") for path in here.glob("results/*/*/metrics.csv"))
 
     again, said = planned(*words)  # what failed is tried again, what is finished is not
-    assert f"{len(fates) + wells} runs, {wells} finished before" in said
+    assert f"12 runs, {wells} finished before" in said
     assert [job.raw["model"]["fate"] for job in again] == fates
 
 
