@@ -6,6 +6,7 @@ of the plug-in that receives them, so that adding one touches no central file.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -188,9 +189,15 @@ def parse(raw: Mapping[str, Any]) -> RunConfig:
         ConfigError: one line for every unknown key, wrong type and value out of range.
     """
     try:
-        return pydantic.TypeAdapter(RunConfig).validate_python(dict(raw))
+        return _schema().validate_python(dict(raw))
     except pydantic.ValidationError as error:
         raise ConfigError(_describe(error.errors(), raw)) from None
+
+
+@functools.cache
+def _schema() -> pydantic.TypeAdapter[RunConfig]:
+    """Return what checks a configuration: built once, for the many jobs of a sweep."""
+    return pydantic.TypeAdapter(RunConfig)
 
 
 def _describe(problems: list[Any], raw: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ next to the code that uses them. So a new sampler, model or dataset needs no ent
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 import typing
@@ -39,29 +40,10 @@ def check_options(
     missing = [n for n, p in allowed.items() if p.default is p.empty and n not in given]
     if missing:
         raise ConfigError(f"{where}: needs {', '.join(missing)}. Give it as {where}.{missing[0]}=…")
-    return convert({n: (p.annotation, p.default) for n, p in allowed.items()}, given, function=function, where=where)
-
-
-def convert(
-    fields: Mapping[str, tuple[Any, Any]], given: Mapping[str, Any], *, function: Callable[..., Any], where: str
-) -> dict[str, Any]:
-    """Return the values of `given` checked against ``name → (annotation, default)``."""
     import pydantic  # imported here: `bnnbench --help` must not pay for it
 
-    target = function.__init__ if inspect.isclass(function) else function
     try:
-        hints = typing.get_type_hints(target, include_extras=True)
-    except (NameError, TypeError):  # annotations that exist for the type checker alone
-        hints = {}
-    schema = {
-        name: (hints.get(name, Any), None if default is inspect.Parameter.empty else default)
-        for name, (_, default) in fields.items()
-        if name in given
-    }
-    config = pydantic.ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
-    model = pydantic.create_model("Options", __config__=config, **schema)
-    try:
-        checked = model.model_validate(dict(given))
+        checked = _schema(function, tuple(given)).model_validate(dict(given))
     except pydantic.ValidationError as error:
         raise ConfigError(explain(error.errors(), given, where)) from None
     values = {name: getattr(checked, name) for name in given}
@@ -69,6 +51,28 @@ def convert(
         if isinstance(given[name], bool) and isinstance(value, int | float) and not isinstance(value, bool):
             raise ConfigError(f"{where}.{name}={str(given[name]).lower()}: input should be a number.")
     return values
+
+
+@functools.lru_cache(
+    maxsize=1000
+)  # a sweep checks every job before the first starts, and pydantic is slow to build one
+def _schema(function: Callable[..., Any], names: tuple[str, ...]) -> Any:
+    """Return the pydantic model of the parameters `names` of `function`."""
+    import pydantic
+
+    parameters = inspect.signature(function).parameters
+    target = function.__init__ if inspect.isclass(function) else function
+    try:
+        hints = typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError):  # annotations that exist for the type checker alone
+        hints = {}
+    defaults = {name: parameters[name].default for name in names}
+    schema = {
+        name: (hints.get(name, Any), None if default is inspect.Parameter.empty else default)
+        for name, default in defaults.items()
+    }
+    config = pydantic.ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
+    return pydantic.create_model("Options", __config__=config, **schema)
 
 
 def explain(problems: Iterable[Mapping[str, Any]], given: Mapping[str, Any], where: str = "") -> str:
