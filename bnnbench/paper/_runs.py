@@ -68,13 +68,14 @@ def run_missing(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Pa
         ConfigError: an override is wrong.
         BnnbenchError: runs are not finished at the end; the message says which, and why.
     """
-    folders = planned(sweeps, results)
+    each = [planned([sweep], results) for sweep in sweeps]
+    folders = list(dict.fromkeys(folder for of_one in each for folder in of_one))
     done = sum(status(folder) == "finished" for folder in folders)
     if folders:
         print(f"{done} of {len(folders)} runs are finished already", flush=True)
     said: list[str] = []
-    for sweep in sweeps:
-        if all(status(folder) == "finished" for folder in planned([sweep], results)):
+    for sweep, of_one in zip(sweeps, each, strict=True):
+        if all(status(folder) == "finished" for folder in of_one):
             continue
         try:
             _sweep(sweep, results)
