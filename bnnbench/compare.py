@@ -250,6 +250,10 @@ def _measured(judged: Iterable[_Judged]) -> list[str]:
 
 def _machines(groups: Sequence[Group]) -> list[str]:
     facts = [run.manifest for group in groups for run in group.runs]
-    words = [f"{m.get('device_name')} with {m.get('threads')} threads" for m in facts if m.get("device_name")]
+    words = [
+        f"{m.get('device_name')} with {m.get('threads')} thread{'s' * (m.get('threads') != 1)}"
+        for m in facts
+        if m.get("device_name")
+    ]
     found = list(dict.fromkeys(words))
     return found if len(found) > 1 else []

@@ -189,6 +189,10 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     """Write the manifest, and say what starts."""
     temperature, num_data = parts.temperature, len(parts.data.train)
     warnings = []
+    if temperature is None and config.temperature not in (1, "1/N"):
+        warnings.append(
+            f"temperature={config.temperature:g}: not used, {config.method.label} draws no samples by noise"
+        )
     if temperature:
         broken = convergence_warning(config.schedule)
         if broken is not None:
@@ -219,7 +223,8 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         shown = f", T = 1/N = {temperature:.3g}"
     console.print(
         f"{config.method.label} on {config.dataset['name']}: N = {num_data}, {parts.chains.size} parameters, "
-        f"{config.chains} chain{'s' * (config.chains > 1)}{shown}, {parts.device} with {parts.threads} threads",
+        f"{config.chains} chain{'s' * (config.chains > 1)}{shown}, {parts.device} with "
+        f"{parts.threads} thread{'s' * (parts.threads > 1)}",
         highlight=False,
         soft_wrap=True,
     )

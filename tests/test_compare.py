@@ -295,5 +295,5 @@ def test_seconds_from_several_machines_are_told(make, tmp_path):
         manifest = (folder / "manifest.json").read_text()
         words = f'{{"device_name": "CPU", "threads": {threads}, '
         (folder / "manifest.json").write_text(manifest.replace("{", words, 1))
-    assert only(compare(tmp_path)).machines == ["CPU with 1 threads", "CPU with 4 threads"]
+    assert only(compare(tmp_path)).machines == ["CPU with 1 thread", "CPU with 4 threads"]
     assert only(compare(tmp_path, metrics=["error"])).machines == []

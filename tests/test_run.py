@@ -70,6 +70,12 @@ def test_the_folder_holds_all_that_a_reader_needs(run_small: Run) -> None:
     assert 0 < seconds <= whole.total_seconds() + 1  # the times are to the second
 
 
+def test_a_temperature_that_no_sampler_uses_is_said(run_small: Run) -> None:
+    warnings = json.loads((run_small("method=sgd", "temperature=2") / "manifest.json").read_text())["warnings"]
+    assert warnings == ["temperature=2: not used, SGD draws no samples by noise"]
+    assert json.loads((run_small("method=sgd", "seed=1") / "manifest.json").read_text())["warnings"] == []
+
+
 def test_numbers_are_written_in_full_precision(run_small: Run) -> None:
     folder = run_small()
     final = json.loads((folder / "manifest.json").read_text())["final"]["test/posterior/0"]

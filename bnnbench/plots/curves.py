@@ -101,7 +101,8 @@ def draw(
         if given not in allowed:
             raise BnnbenchError(f"{what}: no '{given}'.{did_you_mean(given, allowed)}")
     if ylim is not None and not (0 if log_y else -math.inf) < ylim[0] < ylim[1]:
-        raise BnnbenchError(f"ylim: {ylim[0]:g} to {ylim[1]:g}; the lower end comes first" + ", above 0." * log_y)
+        above = ", above 0" * log_y
+        raise BnnbenchError(f"y axis from {ylim[0]:g} to {ylim[1]:g} (ymin, ymax): the lower end comes first{above}.")
     panels = panels_of(load_runs(paths))
     for panel in panels:
         fill(panel, metric=metric, x=x, split=split, predictor=predictor)
@@ -150,7 +151,7 @@ def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
     for kind in formats:
         if kind not in style.METADATA:
             raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
-    if out.suffix[1:].lower() in ("jpg", "jpeg", "eps", "ps", "tif", "tiff", "gif", "webp"):
+    if out.suffix[1:].lower() in ("jpg", "jpeg", "eps", "ps", "tif", "tiff", "gif", "webp", "bmp", "pgf"):
         raise BnnbenchError(f"{out}: no format '{out.suffix[1:]}'. Take one of {', '.join(style.METADATA)}.")
     base = out / default_name if out.is_dir() else out
     return [base.with_name(f"{base.name}.{kind}") for kind in formats]

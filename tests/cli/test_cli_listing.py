@@ -49,6 +49,12 @@ def test_without_runs_one_line_says_how_to_make_one(bnnbench, here):
         assert result.stdout == f"No runs in {folder}. Make one: bnnbench run method=psgld\n"
 
 
+def test_a_folder_that_is_named_and_not_there_is_an_error(bnnbench):
+    result = bnnbench("ls", "runs", "--results", "nope")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: --results nope: no such folder.")
+
+
 def write_run(
     folder, status="finished", rows=(), config="dataset: {name: toy}\nmodel: {name: net}\nmethod: {name: m}\n"
 ):
