@@ -78,8 +78,8 @@ class SparseLinear(torch.autograd.Function):
             inputs = (x, theta, log_sigma2) if bias is None else (x, theta, log_sigma2, bias)
             found = plain_gradients(_plain(epsilon, ctx.threshold), inputs, (grad, grad_kl))
             return (*found, *[None] * (7 - len(found)))
-        fall_kl = fall * (0.0 if grad_kl is None else grad_kl)
         if grad is None:  # the KL alone: nothing goes back to x, nor to the layers before
+            fall_kl = fall * grad_kl
             return None, over(fall_kl.clone(), theta), fall_kl.mul_(-0.5), None, None, None, None
         to_std = (grad * epsilon).div_(std)  # the slope to δ, twice
         to_x = None
@@ -88,6 +88,7 @@ class SparseLinear(torch.autograd.Function):
             to_x.addmm_(grad, theta if kept is None else theta * kept)
         through = torch.mm(to_std.t(), square).mul_(variance)
         to_log_sigma2 = through * inside
+        fall_kl = fall * (0.0 if grad_kl is None else grad_kl)
         to_theta = over(through.sub_(to_log_sigma2).add_(fall_kl), theta)
         if kept is None:
             to_theta.addmm_(grad.t(), x)
