@@ -22,15 +22,18 @@ LIMIT = 8.0  # log α is held in [−8, 8]
 
 
 def log_alpha(theta: Tensor, log_sigma2: Tensor) -> Tensor:
-    """Return log σ² − log θ², held in [−8, 8]."""
-    tiny = torch.finfo(theta.dtype).tiny  # a θ of 0 has a large log α, with a finite slope
-    return (log_sigma2 - (theta.square() + tiny).log()).clamp(-LIMIT, LIMIT)
+    """Return log σ² − log θ², held in [−8, 8]; 8 for a θ of 0, whatever its σ²."""
+    theta2 = theta.square()
+    tiny = torch.finfo(theta.dtype).tiny  # for a finite slope
+    held = (log_sigma2 - (theta2 + tiny).log()).clamp(-LIMIT, LIMIT)
+    return torch.where(theta2 > 0, held, LIMIT)
 
 
 def _variance(theta: Tensor, log_sigma2: Tensor) -> Tensor:
     # exp(log α) θ² without the logarithm of a θ that may be 0: within the limits σ² itself.
     theta2 = theta.square()
-    sigma2 = torch.maximum(log_sigma2.exp(), theta2 * math.exp(-LIMIT))
+    highest = math.log(torch.finfo(theta.dtype).max) - 1  # the slope of an infinite exponential is NaN, 0 times it too
+    sigma2 = torch.maximum(log_sigma2.clamp_max(highest).exp(), theta2 * math.exp(-LIMIT))
     return torch.minimum(sigma2, theta2 * math.exp(LIMIT))
 
 

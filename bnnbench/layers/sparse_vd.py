@@ -97,7 +97,7 @@ class SparseVD(Affine):
         if self._simple(x):
             epsilon = torch.randn(*x.shape[:-1], len(self.weight), dtype=x.dtype, device=x.device)
             threshold = self.threshold if self.train_clip else None
-            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold)
+            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold, self._kl_ahead)
             self._kl_ahead.put(kl, self.weight, self.log_sigma2)
             return y
         return normal(*self.moments(x), floor=ROOT)
@@ -127,10 +127,15 @@ class SparseVD(Affine):
         return self.weight * self.kept()
 
     def kl(self) -> Tensor:
-        """Return KL(q ‖ prior) in nats, summed over the weights."""
+        """Return KL(q ‖ prior) in nats, summed over the weights.
+
+        After a training step's `forward` it shares the graph of the output: one backward pass for the sum of both, or
+        the first of two with ``retain_graph=True``.
+        """
         if self.parametrisation == "multiplicative":
             return sigmoid(self.current_log_alpha()).sum()
-        ahead = self._kl_ahead.take(self.weight, self.log_sigma2)
+        compiling = torch.compiler.is_compiling()
+        ahead = None if compiling else self._kl_ahead.take(self.weight, self.log_sigma2)
         return fused(_sparse.KL, self.weight, self.log_sigma2) if ahead is None else ahead
 
     def extra_repr(self) -> str:

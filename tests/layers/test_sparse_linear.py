@@ -1,14 +1,19 @@
 """The training step of a linear Sparse VD layer in one function, against the elementary operations."""
 
 import copy
+import gc
+import math
 import pickle
+import weakref
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from bnnbench.layers import sparse_vd
+from bnnbench.layers import _sparse, sparse_vd
 from bnnbench.layers._sparse_linear import SparseLinear, _plain
+from bnnbench.layers.kl import sigmoid
 from bnnbench.layers.sparse_vd import SparseVD
 
 
@@ -47,14 +52,25 @@ def test_values_and_slopes_are_those_of_elementary_operations(bias, threshold):
     torch.testing.assert_close(*slopes)
 
 
-@pytest.mark.parametrize("which", [0, 1])
-def test_one_of_the_two_results_alone_has_its_own_slopes(which):
+def test_the_output_alone_has_its_own_slopes():
     tensors, again = inputs(), inputs()
-    found = torch.autograd.grad(step(tensors, None)[which].sum(), tensors, allow_unused=True)
-    expected = torch.autograd.grad(
-        _plain(noise(), None)(*again)[which].sum(), again, allow_unused=True, materialize_grads=True
-    )
-    torch.testing.assert_close(found, expected)
+    found = torch.autograd.grad(step(tensors, None)[0].sum(), tensors)
+    torch.testing.assert_close(found, torch.autograd.grad(_plain(noise(), None)(*again)[0].sum(), again))
+
+
+def test_the_kl_alone_has_slopes_to_the_weights_and_none_to_what_it_does_not_depend_on():
+    tensors, again = inputs(), inputs()
+    with torch.no_grad():
+        tensors[0][0] = math.inf  # the output is NaN, the KL is not
+    found = torch.autograd.grad(step(tensors, None)[1], tensors, allow_unused=True)
+    assert found[0] is None and found[3] is None
+    expected = torch.autograd.grad(_plain(noise(), None)(*again)[1], again[1:3])
+    torch.testing.assert_close(found[1:3], expected)
+    before = nn.Linear(6, 6, dtype=torch.float64)
+    network = nn.Sequential(before, SparseVD(nn.Linear(6, 5, dtype=torch.float64)))
+    network(again[0])
+    network[1].kl().backward()
+    assert before.weight.grad is None
 
 
 def test_slopes_of_slopes_are_those_of_finite_differences():
@@ -74,6 +90,23 @@ def test_single_precision_is_good_to_rounding():
     expected = torch.autograd.grad(exact.sum() + exact_kl, double)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-5 * float(b.abs().max()))
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_most_extreme_variances_are_held_whether_the_weight_is_0_or_not(dtype, create_graph):
+    theta = torch.tensor([[0.0, 0.5], [0.0, -0.5]], dtype=dtype, requires_grad=True)
+    log_sigma2 = torch.tensor([[800.0, 800.0], [-800.0, -800.0]], dtype=dtype, requires_grad=True)
+    x, epsilon = torch.ones(3, 2, dtype=dtype, requires_grad=True), torch.ones(3, 2, dtype=dtype)
+    y, kl = SparseLinear.apply(x, theta, log_sigma2, None, epsilon, None)
+    limits = torch.tensor([[8.0, 8.0], [8.0, -8.0]], dtype=dtype)
+    torch.testing.assert_close(_sparse.log_alpha(theta, log_sigma2), limits)
+    torch.testing.assert_close(kl, sigmoid(limits).sum(), rtol=1e-6, atol=1e-6)
+    to_x, to_theta, to_log_sigma2 = torch.autograd.grad(y.sum() + kl, (x, theta, log_sigma2), create_graph=create_graph)
+    assert to_x.isfinite().all() and torch.equal(to_log_sigma2, torch.zeros_like(to_log_sigma2))
+    std = 0.5 * torch.tensor([math.exp(4), math.exp(-4)], dtype=dtype)  # of y, as δ = e^±8 θ²
+    expected = torch.stack([torch.full((2,), 3.0, dtype=dtype), 3 + 6 * std * torch.tensor([1.0, -1.0], dtype=dtype)])
+    torch.testing.assert_close(to_theta.T, expected, rtol=1e-4, atol=0)
 
 
 @pytest.fixture
@@ -107,6 +140,69 @@ def test_the_kl_can_be_asked_for_twice_and_both_have_slopes(layer):
     slope = layer.log_sigma2.grad.clone()
     second.backward()
     torch.testing.assert_close(layer.log_sigma2.grad, 2 * slope)
+
+
+def fused_step(layer):
+    torch.optim.SGD(layer.parameters(), lr=0.1, fused=True).step()
+
+
+def step_by_data(layer):
+    for p in layer.parameters():
+        p.data.sub_(p.grad, alpha=0.1)
+
+
+@pytest.mark.parametrize("update", [fused_step, step_by_data])
+def test_the_kl_after_a_step_without_it_is_that_of_the_new_weights(layer, update):
+    # As in a warm-up from β = 0: the KL is not asked for before an update that autograd does not see.
+    layer(torch.randn(3, 6, dtype=torch.float64)).square().sum().backward()
+    before = layer.log_sigma2.detach().clone()
+    update(layer)
+    assert not torch.equal(layer.log_sigma2, before)
+    torch.testing.assert_close(layer.kl(), copy.deepcopy(layer).kl())
+
+
+def test_the_kl_can_be_asked_for_when_the_output_is_done_with(layer):
+    layer(torch.randn(3, 6, dtype=torch.float64)).sum().backward()
+    before = layer.log_sigma2.grad.clone()
+    layer.kl().backward()
+    assert not torch.equal(layer.log_sigma2.grad, before)
+
+
+def test_recomputed_activations_leave_no_kl_behind_whose_graph_is_used_up(layer):
+    for _ in range(2):  # nothing changes between the steps, as where gradients are accumulated
+        x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+        (checkpoint(layer, x, use_reentrant=True).sum() + layer.kl()).backward()
+
+
+@pytest.mark.parametrize("change", ["data", "dtype", "requires_grad"])
+def test_the_kl_is_computed_anew_for_weights_that_were_replaced_or_set_free_since(layer, change):
+    layer.weight.requires_grad_(False)
+    layer(torch.randn(3, 6, dtype=torch.float64))
+    if change == "data":
+        layer.weight.data = 2 * layer.weight.data
+    elif change == "dtype":
+        layer.float()
+    else:
+        layer.weight.requires_grad_(True)
+    found, expected = layer.kl(), copy.deepcopy(layer).kl()
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert (layer.weight.grad is not None) == (change == "requires_grad")
+
+
+def test_the_kl_asked_for_without_gradients_has_none(layer):
+    layer(torch.randn(3, 6, dtype=torch.float64))
+    with torch.no_grad():
+        assert not layer.kl().requires_grad
+
+
+def test_a_layer_that_is_gone_leaves_nothing_in_memory(layer):
+    x = torch.randn(3, 6, dtype=torch.float64)
+    twin, alive = copy.deepcopy(layer), weakref.ref(x)
+    twin(x)
+    del twin, x
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_layer_is_copied_and_saved_in_the_middle_of_a_step(layer):
