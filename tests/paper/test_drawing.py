@@ -21,7 +21,7 @@ def save(figure, file: Path) -> int:
     return file.stat().st_size
 
 
-@pytest.mark.parametrize("name", ["psgld_mnist", "layers_mnist", "psgld_a9a", "sparse_vd"])
+@pytest.mark.parametrize("name", ["psgld_mnist", "layers_mnist", "bbb_mnist", "psgld_a9a", "sparse_vd"])
 def test_every_figure_of_runs_draws_from_csv(name: str, make_finished: Make, tmp_path: Path) -> None:
     make_finished(tmp_path / "data" / "a", "sparse_vd" if name == "sparse_vd" else "sgld")
     make_finished(tmp_path / "data" / "b", "sparse_vd" if name == "sparse_vd" else "psgld", seed=1)

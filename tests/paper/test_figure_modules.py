@@ -23,8 +23,16 @@ from bnnbench.paper._runs import combinations
 from bnnbench.paper._tables import published
 from bnnbench.results import find_runs
 
-EXPECTED = {"layers_mnist": 6, "psgld_a9a": 15, "psgld_mnist": 7, "sparse_vd": 1, "sweep_demo": 18, "vd_kl": 0}  # runs
-FULL = {"layers_mnist": {60, 100}, "psgld_mnist": {20}, "sparse_vd": {200}}  # epochs
+EXPECTED = {  # runs
+    "bbb_mnist": 4,
+    "layers_mnist": 6,
+    "psgld_a9a": 15,
+    "psgld_mnist": 7,
+    "sparse_vd": 1,
+    "sweep_demo": 18,
+    "vd_kl": 0,
+}
+FULL = {"bbb_mnist": {100}, "layers_mnist": {60, 100}, "psgld_mnist": {20}, "sparse_vd": {200}}  # epochs
 
 
 def test_figures_are_found_by_their_file() -> None:
@@ -112,6 +120,7 @@ def test_the_values_of_the_papers() -> None:
 
     assert of("psgld_mnist")["pSGLD, σ² = 1", RECALLED] == "1.45"
     assert of("psgld_mnist")["Bayes by backprop, scale mixture", SEEN] == "1.36"
+    assert of("bbb_mnist")["Bayes by backprop, Gaussian prior", SEEN] == "1.82"
     assert of("layers_mnist")["variational dropout A", READ_OFF] == "1.26"
     assert of("sparse_vd")["Sparse VD, sparsity of each layer", SEEN] == "98.9–97.2–62.0"
     curve = {v.x: v.value for v in load_figure("psgld_a9a").published if v.what == "pSGLD"}
