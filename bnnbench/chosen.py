@@ -98,6 +98,11 @@ def _quoted(path: str) -> str:
     return path if re.fullmatch(r"[\w./+-]+", path) else QuotedString(path, Quote.double).with_quotes()
 
 
+def show(value: float, metric: str) -> str:
+    """Return a `value` of `metric` for a reader: an error in per cent."""
+    return f"{100 * value:.2f} %" if metric == "error" else f"{value:.4f}"
+
+
 def _table(searches: Sequence[Search], trials: int, metric: str) -> Table:
     table = Table()
     head = f"valid {metric}{' %' * (metric == 'error')}"
@@ -107,7 +112,6 @@ def _table(searches: Sequence[Search], trials: int, metric: str) -> Table:
         best, study = search.study.best(trials), search.study
         cells = ["", "–", ""]
         if best is not None and best.value is not None:
-            number = f"{100 * best.value:.2f}" if metric == "error" else f"{best.value:.4f}"
-            cells = ["\n".join(study.overrides(best)), number, str(best.number)]
+            cells = ["\n".join(study.overrides(best)), show(best.value, metric).removesuffix(" %"), str(best.number)]
         table.add_row(search.method, *cells, str(len(study.trials(trials))), str(study.failed(trials)))
     return table

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bnnbench.errors import ConfigError, did_you_mean
@@ -26,7 +27,10 @@ FACTOR = 30  # the default space is the step size, from a FACTOR-th of its value
 DIGITS = 4  # that a drawn number keeps
 EDGE = 0.05  # of its range: so near to an end, the best is said to lie at the edge
 # They say what is compared, on what and where it lies: one value each.
-GIVEN = ("dataset", "experiment", "seed", "name", "results", "force", "chosen", "data", "eval", "device", "threads")
+GIVEN = (
+    *("dataset", "experiment", "seed", "name", "results", "force", "chosen", "data", "eval", "device", "threads"),
+    "checkpoint_every",
+)
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,19 @@ class Dimension:
         return f"{self.key}={value}"
 
     def rounded(self, value: Any) -> Any:
-        """Return a drawn `value` with as many digits as anybody would type."""
+        """Return a drawn `value` with as many digits as anybody would type, and tell the space's ends apart."""
         d = self.distribution
         if not isinstance(d, FloatDistribution):
             return value
-        return min(max(float(f"{value:.{12 if d.step else DIGITS}g}"), d.low), d.high)
+        narrow = max(abs(d.low), abs(d.high)) / (d.high - d.low) if d.high > d.low else 1  # 0.999 to 0.9999: 1111
+        digits = 12 if d.step else min(17, DIGITS + max(0, math.floor(math.log10(narrow or 1))))
+        return min(max(float(f"{value:.{digits}g}"), d.low), d.high)
 
     def find(self, value: Any) -> Any:
         """Return `value`, of a configuration, as a trial has it; None if it lies outside."""
         d = self.distribution
         if isinstance(d, CategoricalDistribution):
-            return next((c for c in d.choices if str(c).strip("'\"") == str(value)), None)
+            return next((choice for choice in d.choices if _is(choice, value)), None)
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
         typed = int(value) if isinstance(d, IntDistribution) else float(value)
@@ -88,6 +94,12 @@ class Dimension:
         return f"{self.key}: {kind}{d.low:.12g} to {d.high:.12g}{step}{', logarithmic' if d.log else ''}"
 
 
+def _is(choice: Any, value: Any) -> bool:
+    """Whether a `choice`, as typed (``1e-3``, ``null``, ``[8,8]``, ``'a'``), is the `value` of a configuration."""
+    typed = OverridesParser.create().parse_override(f"x={choice}").value()
+    return typed == value and isinstance(typed, bool) == isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Question:
     """The overrides of a search.
@@ -107,19 +119,27 @@ def read(overrides: Sequence[Override]) -> Question:
     """Return what `overrides` ask for.
 
     Raises:
-        ConfigError: a key that cannot be searched over, an empty range, an unknown tag.
+        ConfigError: a key that cannot be searched over or stands twice, an empty range, an unknown tag.
     """
     methods: list[str] = []
     fixed: list[Override] = []
     space: dict[str, Dimension] = {}
+    typed: dict[tuple[str, str | None], Override] = {}
     for override in overrides:
         key = override.key_or_group
         if override.is_delete():
             raise ConfigError(f"{override.input_line}: a search takes values, and cannot take a key away.")
+        before = typed.setdefault((key, override.package), override)
+        if before is not override:  # the last one would count, and silently
+            raise ConfigError(
+                f"{before.input_line} {override.input_line}: give {key} once, several values as {key}=a,b."
+            )
+        if key == "chosen":
+            raise ConfigError(f"{override.input_line}: a search writes itself how its settings are chosen.")
         if key == "method":
-            if override.is_sweep_override() and not override.is_choice_sweep():
-                raise ConfigError(f"{override.input_line}: give names of methods, as method=sgld,psgld.")
             several = override.is_choice_sweep()
+            if not several and (override.is_sweep_override() or not isinstance(override.value(), str)):
+                raise ConfigError(f"{override.input_line}: give names of methods, as method=sgld,psgld.")
             methods = list(override.sweep_string_iterator()) if several else [override.get_value_element_as_str()]
             methods = list(dict.fromkeys(methods))
             if not methods:
@@ -132,7 +152,7 @@ def read(overrides: Sequence[Override]) -> Question:
             )
         else:
             space[key] = dimension(override)
-    return Question(methods, fixed, list(space.values()))
+    return Question(methods, fixed, [space[key] for key in sorted(space)])  # in whatever order they were typed
 
 
 def dimension(override: Override) -> Dimension:
@@ -159,9 +179,12 @@ def dimension(override: Override) -> Dimension:
         raise ConfigError(f"{words}: an interval goes from a smaller number to a larger one.")
     if log and (low <= 0 or step not in (None, 1)):
         raise ConfigError(f"{words}: a logarithmic scale is for numbers above 0, without steps.")
-    if isinstance(low, int) and isinstance(high, int):
-        return Dimension(key, IntDistribution(low, high, log=log, step=step or 1))
-    return Dimension(key, FloatDistribution(low, high, log=log, step=step))
+    try:
+        if isinstance(low, int) and isinstance(high, int):
+            return Dimension(key, IntDistribution(low, high, log=log, step=step or 1))
+        return Dimension(key, FloatDistribution(low, high, log=log, step=step))
+    except InvalidOperation:  # of numbers with more digits than Optuna counts in
+        raise ConfigError(f"{words}: more steps than can be told apart. Take larger ones, or interval(a,b).") from None
 
 
 def _range(swept: Any, words: str | None) -> tuple[Any, Any, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,22 +21,25 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.core.plugins import Plugins
 from optuna.trial import FrozenTrial
+from rich.console import Console
 
-from bnnbench import plugins, sweep
+from bnnbench import sweep
 from bnnbench.assembly import check
-from bnnbench.chosen import report, write_best
+from bnnbench.chosen import report, show, write_best
 from bnnbench.compose import translate
 from bnnbench.config import identity
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
+from bnnbench.judging import check_judge, check_start, score
 from bnnbench.launchers.jobs import FAILED, FINISHED, IN_USE, INTERRUPTED, NOT_STARTED, Job, Outcome, resolve
 from bnnbench.launchers.report import SweepReporter
 from bnnbench.progress import make_console
 from bnnbench.records import is_finished
-from bnnbench.results import last_scores, load_run
 from bnnbench.search_space import Dimension, Question, around, corners, read
 from bnnbench.study import Study
 
 NAME = "tune"  # of the runs, if none is given: not among those that `bnnbench run` makes
+# Words of a failure that says nothing of a trial's values: its process was told to stop, its folder cannot be written.
+OUTSIDE = ("SIGTERM", "What was recorded stays; run again.")
 
 
 def register() -> None:
@@ -122,23 +124,35 @@ class Tuner(sweep.Sweeper):
         try:
             raw = resolve(self.hydra_context, self.config, overrides, 0)
             check_judge(raw, self.metric)
+            if not question.space:
+                check(raw)
             space = question.space or [around(raw["method"]["update"].get("lr"))]
-            for corner in corners(space):
-                check(resolve(self.hydra_context, self.config, [*overrides, *corner], 0))
+            ends = [resolve(self.hydra_context, self.config, [*overrides, *corner], 0) for corner in corners(space)]
+            for end in ends:
+                check(end)
+                check_start(end)
         except Exception as error:
             mine = translate(error)
             if isinstance(mine, ConfigError) and not str(mine).startswith("method="):
                 raise ConfigError(f"method={method}: {mine}" if len(question.methods) > 1 else str(mine)) from error
             raise mine from error
-        words = json.dumps([identity(raw), self.metric, self.seed, *map(str, space)])
+        # Of the ends too: a setting without effect as things stand, such as a KL's, may have one within the space.
+        settings = [identity(raw), *sorted({identity(end) for end in ends})]
+        words = json.dumps([settings, self.metric, self.seed, *map(str, space)])
         file = f"study-{raw['method']['name']}-{hashlib.sha256(words.encode()).hexdigest()[:8]}.db"
         folder = Path(raw["results"]).expanduser() / raw["name"]
-        return Search(method, overrides, space, raw, Study(folder / file, space, _start(raw, space), self.seed))
+        start = _start(raw, self._choices(overrides), space)
+        return Search(method, overrides, space, raw, Study(folder / file, space, start, self.seed))
+
+    def _choices(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return the groups and which file of each is chosen, as words of one key; of `schedule`, say, ``constant``."""
+        composed = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        return {group: name for group, name in composed.hydra.runtime.choices.items() if "/" not in str(group)}
 
     def _do(self, searches: Sequence[Search]) -> None:
         """Run all trials that are left."""
         done = sum(t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
-        with _Reporter(self.trials * len(searches) - done, make_console()) as reporter:
+        with _Reporter(self.trials * len(searches) - done, make_console(), self.metric) as reporter:
             reporter.say(self._opening(searches, done))
             while any(rounds := [s.study.round(self.trials) for s in searches]):
                 self._round([(s, t) for s, begun in zip(searches, rounds, strict=True) for t in begun], reporter)
@@ -161,7 +175,10 @@ class Tuner(sweep.Sweeper):
         todo = [job for job in outcomes if not is_finished(job.path)]
         outcomes |= sweep.launch(self.launcher, todo, reporter) if todo else {}
         self._refuse_hopeless(begun, job_of, outcomes)
+        outside = {job: o for job, o in outcomes.items() if o.status == FAILED and any(w in o.why for w in OUTSIDE)}
         for (search, trial), job in zip(begun, job_of, strict=True):
+            if job in outside:
+                continue
             if job is None or outcomes[job].status == FAILED:
                 search.study.tell(trial, None)
             elif outcomes[job].status not in (IN_USE, INTERRUPTED, NOT_STARTED):  # these are taken up again
@@ -169,6 +186,10 @@ class Tuner(sweep.Sweeper):
         ends = {outcome.status for outcome in outcomes.values()}
         if ends & {INTERRUPTED, NOT_STARTED}:
             raise KeyboardInterrupt
+        for job, outcome in outside.items():
+            raise BnnbenchError(
+                f"{job}: {' '.join(outcome.why.splitlines())}\nThe same command goes on with this trial."
+            )
         if IN_USE in ends:
             raise InUseError("Some trials are in use by another process; the same command later goes on with them.")
 
@@ -178,7 +199,9 @@ class Tuner(sweep.Sweeper):
         study = QuotedString(str(search.study.file), Quote.single).with_quotes()
         origin = f"chosen={{study:{study},trial:{trial.number},metric:{self.metric},split:valid}}"
         try:
-            (job,) = sweep.plan(self.hydra_context, self.config, [[*search.overrides, *values, origin]], trial.number)
+            (job,) = sweep.plan(
+                self.hydra_context, self.config, [[*search.overrides, *values, "chosen=null", origin]], trial.number
+            )
         except ConfigError as error:
             reporter.say(f"failed trial {trial.number} of {search.method}: {str(error).splitlines()[0]}")
             return None
@@ -206,9 +229,14 @@ class Tuner(sweep.Sweeper):
 class _Reporter(SweepReporter):
     """Progress of all searches: as that of a sweep, but what is the same in every round is said once."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, total: int, console: Console, metric: str) -> None:
+        super().__init__(total, console)
+        self.metric = metric
         self._said: set[str] = set()
+
+    def scores(self, job: Job) -> str:
+        value = score(job.path, self.metric)
+        return f"valid {self.metric} {'–' if value is None else show(value, self.metric)}"
 
     def say(self, text: str) -> None:
         if text not in self._said:
@@ -216,44 +244,19 @@ class _Reporter(SweepReporter):
             super().say(text)
 
 
-def check_judge(raw: Mapping[str, Any], metric: str) -> None:
-    """Check that trials of the configuration `raw` can be judged by `metric` on the validation split, and only there.
+def _start(raw: Mapping[str, Any], choices: Mapping[str, str], space: Sequence[Dimension]) -> dict[str, Any] | None:
+    """Return the values that the settings have as they stand, for trial 0; None if the space does not hold them.
 
-    Raises:
-        ConfigError: what is in the way.
+    Args:
+        raw: the settings.
+        choices: group → the name of its file, ``schedule`` → ``constant``.
+        space: what is searched over.
     """
-    name, splits = raw["dataset"]["name"], raw["eval"]["splits"]
-    if not raw["dataset"].get("valid"):
-        raise ConfigError(
-            f"dataset.valid=0: {name} has no validation split, which is what trials are judged on. "
-            "Hold some training points out: dataset.valid=0.2, say."
-        )
-    if splits != ["valid"]:
-        raise ConfigError(f"eval.splits={splits}: trials see the validation split alone. Leave eval.splits out.")
-    if raw["force"] is True:
-        raise ConfigError("force=true: a search repeats no trial. Take another name=… to search anew.")
-    regression = plugins.find("data", name).TASK == "regression"
-    if metric != "nll" and regression != (metric == "rmse"):
-        allowed = "nll and rmse" if regression else "nll, error and brier"
-        raise ConfigError(f"--metric {metric}: for {name} there are {allowed}.")
-
-
-def score(folder: Path, metric: str) -> float | None:
-    """Return the last `metric` on the validation split of the run in `folder`: of the posterior mean, pooled over
-    chains where it is, else of the last iterate, as the mean over chains. None if it is no finite number.
-    """
-    run = load_run(folder)
-    scores = last_scores(run, "posterior", "valid") or last_scores(run, "current", "valid")
-    value = scores.get(metric, math.nan)
-    return value if math.isfinite(value) else None
-
-
-def _start(raw: Mapping[str, Any], space: Sequence[Dimension]) -> dict[str, Any] | None:
-    """Return the values that the settings have as they stand, for trial 0; None if the space does not hold them."""
     values = {}
     for d in space:
+        key = d.key.lstrip("+")
         node: Any = raw
-        for part in d.key.lstrip("+").split("."):
+        for part in key.split("."):
             node = node.get(part) if isinstance(node, Mapping) else None
-        values[d.key] = d.find(node)
+        values[d.key] = d.find(choices.get(key, node))
     return None if None in values.values() else values

@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'bnnbench[tune]'")
 
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
+from bnnbench.judging import check_judge
 from bnnbench.search_space import Dimension, around, corners, dimension, read
 from bnnbench.study import ROUND, STARTUP, Study
-from bnnbench.tuning import check_judge
 
 
 def space(*typed: str) -> list[Dimension]:
@@ -60,12 +60,50 @@ def test_hydras_sweeps_are_read_as_spaces(typed: str, shown: str) -> None:
         ("batch_size=range(5,5)", "batch_size=range(5,5): the range is empty"),
         ("a=range(1,2,0)", "a=range(1,2,0): the range is empty"),
         ("a=range(0,inf)", "a=range(0,inf): the range is empty"),
+        ("a=range(10,1e30)", "a=range(10,1e30): more steps than can be told apart."),
+        ("method=[sgd,sgld]", "method=[sgd,sgld]: give names of methods, as method=sgld,psgld."),
+        ("method={name:sgd}", "method={name:sgd}: give names of methods, as method=sgld,psgld."),
+        ("method=null", "method=null: give names of methods, as method=sgld,psgld."),
+        ("chosen={a:b}", "chosen={a:b}: a search writes itself how its settings are chosen."),
+        ("checkpoint_every=1,2", "one search is for one value of checkpoint_every"),
     ],
 )
 def test_what_is_no_space_is_refused_in_one_line(typed: str, says: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read([OverridesParser.create().parse_override(typed)])
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_key_that_is_given_twice_is_refused_for_one_of_them_would_count_for_nothing() -> None:
+    for typed in (("method=sgd", "method=sgld"), ("lr=1,2", "lr=3"), ("lr=1,2", "++lr=3,4")):
+        with pytest.raises(ConfigError, match="once, several values as"):
+            read([OverridesParser.create().parse_override(words) for words in typed])
+
+
+def test_the_order_of_the_words_makes_no_other_space() -> None:
+    words = [OverridesParser.create().parse_override(words) for words in ("b=1,2", "a=interval(1,2)")]
+    assert read(words).space == read(words[::-1]).space
+
+
+@pytest.mark.parametrize(
+    ("choices", "value", "typed"),
+    [
+        ("1e-3,1e-2", 0.001, "0.001"),
+        ("null,x", None, "null"),
+        ("true,false", False, "False"),
+        ("[8,8],[8]", [8, 8], "[8,8]"),
+        ("0,1", False, None),
+        ("x,y", "y", "y"),
+    ],
+)
+def test_a_value_is_found_among_choices_however_they_are_typed(choices: str, value: Any, typed: str | None) -> None:
+    assert space(f"a={choices}")[0].find(value) == typed
+
+
+def test_numbers_from_a_narrow_range_keep_the_digits_that_tell_them_apart() -> None:
+    (narrow,) = space("a=interval(0.99999,0.999999)")
+    assert narrow.rounded(0.9999923456) == 0.999992346
+    assert space("a=interval(0.1,1)")[0].rounded(0.123456) == 0.1235
 
 
 def test_without_a_space_it_is_the_step_size_about_its_value() -> None:
@@ -148,6 +186,33 @@ def test_a_search_that_dies_anywhere_goes_on_to_the_trials_of_one_that_does_not(
     assert search(tmp_path / "killed.db", count) == whole
     assert search(tmp_path / "killed.db", count) == whole  # nothing is left
     assert search(tmp_path / "other.db", count, seed=1)[1:] != whole[1:]
+
+
+def test_a_search_that_is_asked_for_more_trials_goes_on_to_those_of_one_asked_for_as_many_at_once(
+    tmp_path: Path,
+) -> None:
+    count = STARTUP + ROUND + 2
+    for some in (3, STARTUP + 2, STARTUP + ROUND + 1, count):
+        grown = search(tmp_path / "grown.db", some)
+    assert grown == search(tmp_path / "whole.db", count)
+
+
+def test_a_study_lies_where_its_name_says_whatever_it_means_in_a_url(tmp_path: Path) -> None:
+    file = tmp_path / "a?b%20{c}#d" / "study.db"
+    assert len(search(file, 2)) == 2
+    assert file.is_file() and [path.name for path in tmp_path.iterdir()] == [file.parent.name]
+
+
+def test_a_study_that_cannot_be_written_any_more_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Study(tmp_path / "study.db", SPACE, START, 0) as study:
+        (trial,) = study.round(1)
+        with study._study._storage._backend.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA query_only = 1")
+        with pytest.raises(BnnbenchError, match="readonly database") as caught:
+            study.tell(trial, 1.0)
+    assert "the same command goes on" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_search_looks_where_scores_are_good(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
 import os
@@ -25,8 +26,10 @@ import optuna
 from bnnbench import results, study
 from bnnbench import run as run_module
 from bnnbench.launchers.base import FuturesLauncher
+from bnnbench.launchers.jobs import FAILED, Outcome
 from bnnbench.launchers.worker import execute
 from bnnbench.records import RunFolder
+from bnnbench.tuning import Tuner
 
 # 20 iterations on digits.
 QUICK = (
@@ -227,6 +230,7 @@ def test_a_wrong_option_is_said_in_a_line(here: Path, words: tuple[str, ...], sa
         (("method=sgdl",), "method=sgdl: no such choice. Did you mean 'sgd' or 'sgld'?"),
         (("method=sgd,sgld", "method.update.alpha=interval(0,1)"), "method=sgd: method.update.alpha: no such key."),
         (("batch_size=interval(10,20)",), "batch_size=16.18: input should be a valid integer"),
+        (("method=sgd", "method.update=3"), "method.update=3"),
         (("method.update.lr=interval(1",), "method.update.lr=interval(1: not of the form key=value"),
     ],
 )
@@ -238,6 +242,58 @@ def test_a_wrong_search_is_said_in_a_line_or_two_and_nothing_is_written(
     assert result.exit_code == 1
     assert result.stderr.startswith("error: ") and says in result.stderr and len(result.stderr.splitlines()) <= 2
     assert not Path("results").exists()
+
+
+def test_a_start_from_a_run_that_has_seen_the_validation_points_is_refused(here: Path) -> None:
+    words = [word for word in QUICK if not word.startswith("dataset.valid=")]
+    for valid in (0, 0.1):
+        assert call("run", "method=sgd", f"name=pre{valid}", f"dataset.valid={valid}", *words).exit_code == 0
+    seen, held = (next(Path(f"results/pre{valid}").glob("*/")) for valid in (0, 0.1))
+    result = call("tune", "method=sgd", f"method.init_from={held},{seen}", *QUICK)
+    assert result.exit_code == 1 and "dataset.valid=0, here it is 0.1: it has seen points" in result.stderr
+    assert len(result.stderr.splitlines()) == 2 and not Path("results/tune").exists()
+    assert call("tune", "--trials", "1", "method=sgd", f"method.init_from={held}", *QUICK).exit_code == 0
+
+
+def test_a_setting_that_counts_for_a_part_of_the_space_alone_makes_another_search(here: Path) -> None:
+    layers = "method.layers.name=deterministic,mean_field"
+    for scale in (1, 0.1):
+        result = call("tune", "--trials", "1", "method=sgd", layers, f"method.kl.scale={scale}", *QUICK)
+        assert result.exit_code == 0 and "are done" not in result.output
+    assert len(list(Path("results/tune").glob("study-*.db"))) == 2
+
+
+def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_says_its_own_origin_alone(
+    here: Path,
+) -> None:
+    assert call("tune", "--trials", "1", "method=sgd", "schedule=cosine,constant", *QUICK).exit_code == 0
+    assert trials("sgd")[0].params == {"schedule": "constant"}
+    (best,) = Path("results/tune/best").glob("*.yaml")
+    words = ("--config-dir", "results/tune", f"+best={best.stem}", "name=next")
+    assert call("tune", "--trials", "1", *words, "batch_size=100,50", *QUICK).exit_code == 0
+    (trial,) = Path("results/next").glob("*/manifest.json")
+    assert set(manifest(trial.parent)["chosen"]) == {"study", "trial", "metric", "split"}
+
+
+@pytest.mark.parametrize("cause", ["disk", pytest.param("stop", marks=pytest.mark.slow)])
+def test_a_trial_that_the_machine_ended_is_no_failed_one_and_is_done_by_the_same_command(
+    here: Path, monkeypatch: pytest.MonkeyPatch, cause: str
+) -> None:
+    def full(self: RunFolder, rows: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    words = ("tune", "--trials", "1", "method=sgd", *QUICK)
+    with monkeypatch.context() as patch:
+        if cause == "disk":
+            patch.setattr(RunFolder, "append", full)
+        else:
+            why = "its process was told to stop from outside (SIGTERM)"
+            patch.setattr(FuturesLauncher, "run", lambda self, jobs, watcher: dict.fromkeys(jobs, Outcome(FAILED, why)))
+            patch.setattr(Tuner, "_refuse_hopeless", lambda *_: None)
+        result = call(*words)
+    assert result.exit_code == 1 and "The same command goes on with this trial." in result.stderr
+    assert [trial.state.name for trial in trials("sgd")] == ["RUNNING"]
+    assert call(*words).exit_code == 0 and [trial.state.name for trial in trials("sgd")] == ["COMPLETE"]
 
 
 def test_data_that_are_missing_are_no_failed_trial(here: Path) -> None:

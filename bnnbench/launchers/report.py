@@ -83,7 +83,7 @@ class SweepReporter:
             self._show_all(0.0)
         words = [f"[{self.ended_count}/{self.total}] {outcome.status} {job}"]
         if outcome.status in (FINISHED, RESUMED):
-            words += [last_scores(job.path), f"{outcome.seconds:.{1 if outcome.seconds < 10 else 0}f} s"]
+            words += [self.scores(job), f"{outcome.seconds:.{1 if outcome.seconds < 10 else 0}f} s"]
         text = ", ".join(word for word in words if word)
         if outcome.status != FAILED:
             self.say(text)
@@ -93,6 +93,10 @@ class SweepReporter:
             self.say(lines)
         else:
             print(lines, file=sys.stderr, flush=True)
+
+    def scores(self, job: Job) -> str:
+        """Return what a run that finished has reached."""
+        return last_scores(job.path)
 
     def look(self, running: Collection[Job]) -> None:
         """Bring the bars to where the runs are, twice a second."""
