@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 from rich.table import Table
@@ -18,7 +19,6 @@ from bnnbench.progress import make_console
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from bnnbench.tuning import Search
 
@@ -64,6 +64,19 @@ def write_best(search: Search, trials: int, metric: str, parser: OverridesParser
     text = yaml.safe_dump({"defaults": groups, **settings, "chosen": chosen}, sort_keys=False, allow_unicode=True)
     atomic.write(file, f"# @package _global_\n# The best of {chosen['trials']} trials on the validation split\n{text}")
     return file
+
+
+def departures(raw: Mapping[str, Any]) -> list[str]:
+    """Return the settings of the run `raw` that are others than the search chose which it says it is from."""
+    found = []
+    for key, typed in (raw.get("chosen") or {}).get("settings", {}).items():
+        value = raw
+        for part in key.lstrip("+").split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        best = OverridesParser.create().parse_override(f"x={typed}").value() if isinstance(typed, str) else typed
+        if value != best and not isinstance(value, Mapping):  # of a group, the name of its file is not kept
+            found.append(f"{key}={value} is not what the search chose, {typed}")
+    return found
 
 
 def report(

@@ -163,6 +163,9 @@ def translate(error: Exception) -> Exception:
             f"{error.override}: not of the form key=value ({error.message.splitlines()[0]}).\n"
             "A value with one of =,:[]{}()'\" or blanks goes in quotes, for the shell too: 'key=\"a=b\"'."
         )
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        given = str(error).rpartition("Got ")[2].replace("NoneType", "null")
+        return ConfigError(f"{', '.join(GROUPS)}: they take the name of a choice, not {given}. `bnnbench ls` has them.")
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
         return ConfigError("-m goes with none of --run, --cfg, --info and --experimental-rerun: they are for one run.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -33,6 +34,15 @@ def _one_folder(name: str) -> str:
     return name
 
 
+def _reachable(folder: str) -> str:
+    try:
+        Path(folder).expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("home", "input should not begin with the ~ of a user who is not there") from None
+    return folder
+
+
+Folder = Annotated[str, MinLen(1), pydantic.AfterValidator(_reachable)]
 FolderName = Annotated[str, pydantic.AfterValidator(_one_folder)]
 
 
@@ -124,7 +134,7 @@ class Method(_Strict):
     label: str  # the legend's words
     layers: dict[str, Any]  # name, which layers of the network (only, input), then the options of the layer
     kl: KL
-    init_from: str | None  # folder of a run whose parameters training starts from
+    init_from: Folder | None  # folder of a run whose parameters training starts from
     norm: Literal["none", "batch", "layer"]
     bn_stats: Literal["running", "refit", "frozen", "batch"]
     bn_refit_size: Count  # training points for refit and frozen
@@ -138,7 +148,7 @@ class Method(_Strict):
 class DataPlace(_Strict):
     """Where datasets lie."""
 
-    root: str | None
+    root: Folder | None
 
 
 @dataclass(frozen=True)
@@ -159,7 +169,7 @@ class RunConfig(_Strict):
     device: str
     threads: Literal["auto"] | Count
     data: DataPlace
-    results: Annotated[str, MinLen(1)]  # a folder
+    results: Folder
     name: FolderName
     checkpoint_every: NonNegative  # seconds
     force: bool

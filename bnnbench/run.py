@@ -189,6 +189,10 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     """Write the manifest, and say what starts."""
     temperature, num_data = parts.temperature, len(parts.data.train)
     warnings = []
+    if config.chosen:
+        from bnnbench.chosen import departures
+
+        warnings += departures(folder.raw | {"chosen": config.chosen})
     if temperature is None and config.temperature not in (1, "1/N"):
         warnings.append(
             f"temperature={config.temperature:g}: not used, {config.method.label} draws no samples by noise"

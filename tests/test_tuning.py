@@ -25,6 +25,7 @@ import optuna
 
 from bnnbench import results, study
 from bnnbench import run as run_module
+from bnnbench.chosen import departures
 from bnnbench.launchers.base import FuturesLauncher
 from bnnbench.launchers.jobs import FAILED, Outcome
 from bnnbench.launchers.worker import execute
@@ -123,6 +124,15 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
         "search_seed": 0,
     }
     assert "chosen" not in yaml.safe_load((folder / "config.yaml").read_text())  # no setting
+    assert not any("search chose" in warning for warning in manifest(folder)["warnings"])
+
+
+def test_a_run_that_departs_from_what_the_search_chose_says_so() -> None:
+    settings = {"method.update.lr": 0.1, "batch_size": "50", "schedule": "cosine", "model.widths": "[8,8]"}
+    raw = {"batch_size": 50, "schedule": {"name": "cosine"}, "method": {"update": {"lr": 0.7}}}
+    raw |= {"model": {"widths": [8, 8]}, "chosen": {"settings": settings}}
+    assert departures(raw) == ["method.update.lr=0.7 is not what the search chose, 0.1"]
+    assert departures({**raw, "chosen": None}) == []
 
 
 def killed(change: Callable[[pytest.MonkeyPatch], None], *words: str) -> None:

@@ -105,6 +105,7 @@ WRONG_WORD = [
     ("method.norm=bath", "method.norm=bath: input should be 'none', 'batch' or 'layer'. Did you mean 'batch'"),
     ("method.bn_stats=x", "method.bn_stats=x: input should be 'running'"),
     ("method.update.gamma=foo", "method.update.gamma=foo: input should be 'none', 'exact' or 'hutchinson'"),
+    ("results='~nobody_here/x'", "results=~nobody_here/x: input should not begin with the ~ of a user"),
     ("method.update.name=psgdl", "method.update.name=psgdl: no such update rule. Did you mean 'psgld'"),
     ("method.update.name=nopkg.rule", "nopkg.rule: not found .* PYTHONPATH"),
     ("method.predictive.name=sample", "method.predictive.name=sample: input should be .* Did you mean 'samples'"),
