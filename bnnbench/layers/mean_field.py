@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnnbench.layers import _gaussian
@@ -136,9 +137,10 @@ class MeanField(Affine):
 
 def log_mixture(w: Tensor, pi: float, std1: float, std2: float) -> Tensor:
     """Return log[π N(w; 0, σ₁²) + (1 − π) N(w; 0, σ₂²)], elementwise (Blundell et al. 2015, section 3.3)."""
-    wide = math.log(pi) - math.log(std1) - 0.5 * (w / std1).square()
-    narrow = math.log1p(-pi) - math.log(std2) - 0.5 * (w / std2).square()
-    return torch.logaddexp(wide, narrow) - 0.5 * math.log(2 * math.pi)
+    w2 = w.square()
+    gap = math.log1p(-pi) - math.log(pi) + math.log(std1 / std2)  # log of the narrow component over the wide one at 0
+    narrow = F.softplus(gap - w2 * (0.5 / std2**2 - 0.5 / std1**2), threshold=40)  # half the cost of a logaddexp
+    return narrow - w2 * (0.5 / std1**2) + math.log(pi / std1) - 0.5 * math.log(2 * math.pi)
 
 
 def _noise(like: Tensor, count: tuple[int, ...]) -> Tensor:
