@@ -115,9 +115,6 @@ class RunFolder:
             torch.save(whole, partial)
         except RuntimeError as error:  # how torch reports that the disk is full
             raise OSError(f"checkpoint.pt could not be written ({str(error).splitlines()[0]})") from error
-        except BaseException:  # Ctrl-C
-            partial.unlink(missing_ok=True)
-            raise
         newest, before = (self.path / name for name in CHECKPOINTS)
         if newest.is_file():
             os.replace(newest, before)
@@ -148,7 +145,8 @@ class RunFolder:
             partial.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Give the folder free, without what was half written: a Ctrl-C may come at any instant."""
+        self.drop_partials()
         self._lock.release()
 
     def _replace(self, name: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 import traceback
@@ -57,10 +58,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     except OSError as error:  # a full disk, most likely
         folder.drop_partials()
         why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
-        try:
+        with contextlib.suppress(OSError):
             folder.fail(why)  # two small files: what was dropped may have made room
-        except OSError:
-            folder.drop_partials()
         raise BnnbenchError(why) from error
     except Exception as error:
         folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())

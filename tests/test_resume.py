@@ -210,3 +210,22 @@ def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
     assert not list(folder.glob("*.partial"))
     assert run_small("checkpoint_every=0") == folder
+
+
+def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    replace = records.os.replace
+
+    def interrupted(source: Path, target: Path) -> None:
+        if target.name == "checkpoint.pt":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(records.os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_small("checkpoint_every=0")
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "interrupted"
+    assert not list(folder.glob("*.partial"))
