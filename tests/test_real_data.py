@@ -40,7 +40,7 @@ def test_psgld_learns_mnist_in_one_epoch_and_tells_letters_from_digits(run_small
 
 
 @real
-@pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
+@pytest.mark.parametrize("head", ["homoscedastic", pytest.param("heteroscedastic", marks=pytest.mark.slow)])
 def test_sgld_regresses_on_a_uci_set_better_than_its_mean(head: str, run_small: Run) -> None:
     folder = run_small(
         "dataset=uci",

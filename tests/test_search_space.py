@@ -176,25 +176,33 @@ def search(file: Path, count: int, seed: int = 0, dies_after: int | None = None)
         return [(t.number, t.params, t.state.name, t.value) for t in study.trials(count)]
 
 
-def test_a_search_that_dies_anywhere_goes_on_to_the_trials_of_one_that_does_not(tmp_path: Path) -> None:
-    count = STARTUP + ROUND + 2
-    whole = search(tmp_path / "whole.db", count)
-    assert [number for number, *_ in whole] == list(range(count)) and whole[0][1] == START
+COUNT = STARTUP + ROUND + 2
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+    """The trials of a search that nothing stopped."""
+    return search(tmp_path_factory.mktemp("whole") / "study.db", COUNT)
+
+
+def test_a_search_that_dies_anywhere_goes_on_to_the_trials_of_one_that_does_not(
+    whole: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    assert [number for number, *_ in whole] == list(range(COUNT)) and whole[0][1] == START
     assert {state for _, _, state, _ in whole} == {"COMPLETE", "PRUNED"}  # lr > 5 counts, and has no score
     for dies_after in (4, 8):  # in the first round, in the second
-        search(tmp_path / "killed.db", count, dies_after=dies_after)
-    assert search(tmp_path / "killed.db", count) == whole
-    assert search(tmp_path / "killed.db", count) == whole  # nothing is left
-    assert search(tmp_path / "other.db", count, seed=1)[1:] != whole[1:]
+        search(tmp_path / "killed.db", COUNT, dies_after=dies_after)
+    assert search(tmp_path / "killed.db", COUNT) == whole
+    assert search(tmp_path / "killed.db", COUNT) == whole  # nothing is left
+    assert [values for _, values, *_ in search(tmp_path / "other.db", 2, seed=1)][1] != whole[1][1]
 
 
 def test_a_search_that_is_asked_for_more_trials_goes_on_to_those_of_one_asked_for_as_many_at_once(
-    tmp_path: Path,
+    whole: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
-    count = STARTUP + ROUND + 2
-    for some in (3, STARTUP + 2, STARTUP + ROUND + 1, count):
+    for some in (3, STARTUP + 2, STARTUP + ROUND + 1, COUNT):
         grown = search(tmp_path / "grown.db", some)
-    assert grown == search(tmp_path / "whole.db", count)
+    assert grown == whole
 
 
 def test_a_study_lies_where_its_name_says_whatever_it_means_in_a_url(tmp_path: Path) -> None:

@@ -265,6 +265,7 @@ def test_a_start_from_a_run_that_has_seen_the_validation_points_is_refused(here:
     assert call("tune", "--trials", "1", "method=sgd", f"method.init_from={held}", *QUICK).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_setting_that_counts_for_a_part_of_the_space_alone_makes_another_search(here: Path) -> None:
     layers = "method.layers.name=deterministic,mean_field"
     for scale in (1, 0.1):
@@ -273,6 +274,7 @@ def test_a_setting_that_counts_for_a_part_of_the_space_alone_makes_another_searc
     assert len(list(Path("results/tune").glob("study-*.db"))) == 2
 
 
+@pytest.mark.slow
 def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_says_its_own_origin_alone(
     here: Path,
 ) -> None:

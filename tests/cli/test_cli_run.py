@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from commands import QUICK, left_behind
+from forked import forking
+
+from bnnbench.cli import app
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -85,20 +88,25 @@ def test_hydras_flags_show_and_run_nothing(words, shown, bnnbench, here):
     assert not left_behind(here)
 
 
+def command(words, errors):
+    """Run `bnnbench <words>` in this process, with its errors in a file."""
+    with Path(errors).open("w", buffering=1) as sys.stderr, Path(os.devnull).open("w") as sys.stdout:
+        app(words, prog_name="bnnbench")
+
+
 def test_ctrl_c_is_noted_and_said_in_a_line(here):
     words = ["run", *QUICK, "epochs=1000000", "eval.every=100", "method=sgd"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bnnbench.cli", *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
+    process = forking().Process(target=command, args=(words, str(here / "errors")))
+    process.start()
     try:
         deadline = time.monotonic() + 300  # for a hang; a busy machine may need most of a minute
         while not any(len(p.read_text().splitlines()) > 1 for p in here.glob("results/*/*/metrics.csv")):
-            assert process.poll() is None, process.stderr.read()
+            assert process.is_alive(), (here / "errors").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         os.kill(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=300)
+        process.join(300)
     finally:
         process.kill()  # whatever failed, nothing is left running
-    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert (process.exitcode, (here / "errors").read_text()) == (130, "interrupted\n")
     assert [m["status"] for m in manifests(here)] == ["interrupted"]

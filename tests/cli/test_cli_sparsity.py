@@ -99,8 +99,9 @@ def test_what_is_no_trained_run_is_said_in_a_line(verb, sparse, bnnbench, here):
     assert_refused(bnnbench(verb, "file"), "file is a file, and not one of a run. Give a run's folder")
 
 
-@pytest.mark.parametrize("verb", ["sparsity", "export"])
-@pytest.mark.parametrize("name", ["checkpoint.pt", "config.yaml", "metrics.csv"])
+@pytest.mark.parametrize(
+    ("verb", "name"), [("sparsity", "checkpoint.pt"), ("export", "config.yaml"), ("export", "metrics.csv")]
+)
 def test_a_file_in_a_run_s_folder_stands_for_the_run(verb, name, sparse, bnnbench, here):
     done = bnnbench(verb, str(sparse / name), "--out", "o")
     assert done.exit_code == 0, done.stderr
