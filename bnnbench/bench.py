@@ -59,7 +59,12 @@ LAYERS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("Sparse VD", ("method=sparse_vd",), 1, 3.2),
     ("Sparse VD, train_clip", ("method=sparse_vd", "method.layers.train_clip=true"), 1, None),
     ("mean-field VI", ("method=mean_field",), 1, None),
-    ("Bayes by backprop", ("method=bbb",), 1, None),
+    (
+        "mean-field VI, one draw, mixture",
+        ("method=mean_field", "method.layers.estimator=single", "+method.layers.prior=mixture"),
+        1,
+        None,
+    ),
 )
 SHARE = 0.08  # of evaluation and recording in a run's time
 START = 6.0  # seconds

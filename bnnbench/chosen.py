@@ -69,7 +69,8 @@ def write_best(search: Search, trials: int, metric: str, parser: OverridesParser
 def departures(raw: Mapping[str, Any]) -> list[str]:
     """Return the settings of the run `raw` that are others than the search chose which it says it is from."""
     found = []
-    for key, typed in (raw.get("chosen") or {}).get("settings", {}).items():
+    settings = (raw.get("chosen") or {}).get("settings")
+    for key, typed in settings.items() if isinstance(settings, Mapping) else ():
         value = raw
         for part in key.lstrip("+").split("."):
             value = value.get(part) if isinstance(value, Mapping) else None

@@ -164,8 +164,10 @@ def translate(error: Exception) -> Exception:
             "A value with one of =,:[]{}()'\" or blanks goes in quotes, for the shell too: 'key=\"a=b\"'."
         )
     if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
-        given = str(error).rpartition("Got ")[2].replace("NoneType", "null")
-        return ConfigError(f"{', '.join(GROUPS)}: they take the name of a choice, not {given}. `bnnbench ls` has them.")
+        return ConfigError(
+            f"{', '.join(GROUPS)} take the name of a choice, not null or a number: see `bnnbench ls`. "
+            "For none, leave the word out."
+        )
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
         return ConfigError("-m goes with none of --run, --cfg, --info and --experimental-rerun: they are for one run.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error

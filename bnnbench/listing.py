@@ -36,7 +36,7 @@ def show(what: str, results: str | Path = "results") -> None:
     elif what in GROUPS:
         print_table((GROUPS[what], "what it is"), _described(GROUPS[what]))
     elif what == "runs":
-        if not Path(results).is_dir() and str(results) != "results":  # no folder there yet is how everybody starts
+        if not Path(results).exists() and str(results) != "results":  # no folder there yet is how everybody starts
             raise ConfigError(f"--results {results}: no such folder. Give the one that runs were written to.")
         rows = _runs(Path(results))
         if not rows:

@@ -43,7 +43,7 @@ def check_options(
     import pydantic  # imported here: `bnnbench --help` must not pay for it
 
     try:
-        checked = _schema(function, tuple(given)).model_validate(dict(given))
+        checked = _schema_of(function, tuple(given)).model_validate(dict(given))
     except pydantic.ValidationError as error:
         raise ConfigError(explain(error.errors(), given, where)) from None
     values = {name: getattr(checked, name) for name in given}
@@ -53,9 +53,15 @@ def check_options(
     return values
 
 
-@functools.lru_cache(
-    maxsize=1000
-)  # a sweep checks every job before the first starts, and pydantic is slow to build one
+def _schema_of(function: Callable[..., Any], names: tuple[str, ...]) -> Any:
+    """Return `_schema`, kept if `function` can be a key: a sweep checks every job, and pydantic is slow."""
+    try:
+        hash(function)
+    except TypeError:  # an object that is called, of a class with == and without a hash
+        return _schema(function, names)
+    return _kept_schema(function, names)
+
+
 def _schema(function: Callable[..., Any], names: tuple[str, ...]) -> Any:
     """Return the pydantic model of the parameters `names` of `function`."""
     import pydantic
@@ -73,6 +79,9 @@ def _schema(function: Callable[..., Any], names: tuple[str, ...]) -> Any:
     }
     config = pydantic.ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
     return pydantic.create_model("Options", __config__=config, **schema)
+
+
+_kept_schema = functools.lru_cache(maxsize=1000)(_schema)
 
 
 def explain(problems: Iterable[Mapping[str, Any]], given: Mapping[str, Any], where: str = "") -> str:

@@ -7,6 +7,7 @@ layers drop weights or have an α ends with sparsity.csv: how many each layer ke
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -27,6 +28,7 @@ from bnnbench.config import folder_name
 from bnnbench.errors import ConfigError, InUseError
 
 CHECKPOINTS = ("checkpoint.pt", "checkpoint.previous.pt")
+FILES = ("config.yaml", "manifest.json", "error.txt", "checkpoint.pt", "sparsity.csv")  # that are replaced as a whole
 
 
 class RunFolder:
@@ -140,14 +142,17 @@ class RunFolder:
         self.note(status="failed", error=what, end=now())
 
     def drop_partials(self) -> None:
-        """Remove what was half written."""
-        for partial in self.path.glob("*.partial"):
-            partial.unlink(missing_ok=True)
+        """Remove what this run has half written, as far as the disk lets it; of other files there it knows nothing."""
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                (self.path / f"{name}.partial").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Give the folder free, without what was half written: a Ctrl-C may come at any instant."""
-        self.drop_partials()
-        self._lock.release()
+        try:
+            self.drop_partials()
+        finally:
+            self._lock.release()
 
     def _replace(self, name: str, text: str) -> None:
         partial = self.path / f"{name}.partial"
@@ -178,8 +183,9 @@ def check_writable(results: str | Path) -> None:
         ConfigError: that fails.
     """
     try:
-        Path(results).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results):
+        folder = Path(results).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ConfigError(f"results={results}: {error.strerror}. Give a folder that can be written to.") from error

@@ -115,7 +115,7 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
     if len(found) > 1:
         raise BnnbenchError(f"{folder} holds {len(found)} runs. Give the folder of one, such as {found[0]}.")
     run = load_run(found[0])
-    raw = {**run.config, "device": device}
+    raw = {**run.config, "device": device, "results": str(folder)}  # it may come from elsewhere
     if isinstance(raw["method"], dict):  # the parameters come from the checkpoint, wherever training started from
         raw["method"] = {**raw["method"], "init_from": None}
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -209,7 +211,40 @@ def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
             run_small("checkpoint_every=0")
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
     assert not list(folder.glob("*.partial"))
+    assert "could not be written" in (folder / "error.txt").read_text()  # for so small a file there was room
+    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
     assert run_small("checkpoint_every=0") == folder
+
+
+def test_a_row_that_finds_the_disk_full_is_not_left_half_written(compose: Compose) -> None:
+    folder = records.RunFolder(compose())
+    folder.resume(anew=True)
+    table = folder.path / "metrics.csv"
+    folder.append([{"iteration": 1}])
+    before = table.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 3, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            folder.append([{"iteration": 123456}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert table.read_bytes() == before
+    folder.close()
+
+
+def test_a_disk_that_lets_nothing_be_removed_still_gives_the_folder_free(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = records.RunFolder(compose())
+
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", read_only)
+        folder.close()
+    records.RunFolder(compose()).close()  # its lock is free
 
 
 def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(

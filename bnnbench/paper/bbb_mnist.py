@@ -23,7 +23,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 FIGURE = Figure(
     title="Bayes by backprop on MNIST, 400-400",
     source="Blundell et al. 2015, table 1",
-    cost="an hour on one busy core; needs `bnnbench data fetch mnist`",
+    cost="an hour and a half on one busy core; needs `bnnbench data fetch mnist`",
     sweeps=(("experiment=bbb_mnist", "method=sgd,dropout,bbb_gaussian,bbb", "epochs=100", "seed=0", "threads=1"),),
     quick=("epochs=2", "eval.every=195"),
     draw=draw,

@@ -16,7 +16,7 @@ NO_CHOICE = [
     ("dataset=boston", "dataset=uci dataset.name=boston"),
     ("lr=0.1", r"lr: no such key. Did you mean method\.update\.lr\?"),
     ("widths=[3]", r"widths: no such key. Did you mean model\.widths\?"),
-    ("method=null", "method, .*: they take the name of a choice, not null"),
+    ("method=null", "method, .* take the name of a choice, not null"),
     ("method=", "method=: no such choice. Allowed: adam"),
 ]
 NO_KEY = [  # keys added with a plus: test_cli_bad_values.py has more

@@ -67,10 +67,16 @@ def test_separate_with_positions_and_without_a_batch():
 def test_mixture_density_against_torch():
     mixture = MixtureSameFamily(
         Categorical(torch.tensor([0.25, 0.75]).double()),
-        Normal(torch.zeros(2).double(), torch.tensor([1.0, math.exp(-6)]).double()),
+        Normal(torch.zeros(2).double(), torch.tensor([1.0, math.exp(-6)], dtype=torch.float64)),
     )
-    w = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    wide = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    w = torch.cat([wide, wide / 60]).requires_grad_()  # the components cross near 0.01
     torch.testing.assert_close(log_mixture(w, 0.25, 1.0, math.exp(-6)), mixture.log_prob(w))
+    (slope,) = torch.autograd.grad(log_mixture(w, 0.25, 1.0, math.exp(-6)).sum(), w)
+    (expected,) = torch.autograd.grad(mixture.log_prob(w).sum(), w)
+    torch.testing.assert_close(slope, expected)
+    rough = log_mixture(w.detach().float(), 0.25, 1.0, math.exp(-6)).double()
+    torch.testing.assert_close(rough, mixture.log_prob(w).detach(), rtol=1e-5, atol=1e-5)
 
 
 @torch.no_grad()

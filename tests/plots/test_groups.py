@@ -1,4 +1,5 @@
 import pytest
+from matplotlib.markers import MarkerStyle
 from synthetic_runs import row
 
 from bnnbench.plots.groups import group, labels
@@ -97,8 +98,9 @@ def test_variants_share_a_colour_beside_others_and_cycle_alone():
 
 
 def test_fixed_looks_are_all_different():
-    assert len({look.color for look in METHODS.values()}) == len({look.marker for look in METHODS.values()})
-    assert len({look.color for look in METHODS.values()}) == len(METHODS)
+    drawn = [MarkerStyle(look.marker) for look in METHODS.values()]
+    shapes = {str(m.get_path().transformed(m.get_transform()).vertices.round(3) + 0.0) for m in drawn}
+    assert len({look.color for look in METHODS.values()}) == len(shapes) == len(METHODS)
 
 
 def test_markers_are_sparse_and_staggered():
