@@ -32,7 +32,7 @@ METHODS: dict[str, Look] = {
     "vd_a": Look("#6699CC", (4, 1, 0)),
     "vd_a2": Look("#88CCEE", (6, 1, 0)),
     "bbb": Look("#CC6677", (5, 0, 180)),
-    "bbb_gaussian": Look("#661100", (3, 1, 0)),
+    "bbb_gaussian": Look("#661100", (4, 1, 45)),
     "mc_dropout": Look("#DDCC77", "8"),
     "sparse_vd": Look("#999933", "*"),
     "ensemble": Look("#CC79A7", "P"),
