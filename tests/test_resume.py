@@ -47,7 +47,7 @@ class Crash(Exception):
         ["method=batchnorm_sgld", "method.bn_stats=frozen"],
         ["method=batchnorm_sgld", "method.bn_stats=running", "chains=2"],
         ["method=sparse_vd"],
-        ["method=bbb", "chains=2"],
+        ["method=bbb", "method.predictive.draws=2", "chains=2"],
     ],
     ids=" ".join,
 )
@@ -103,10 +103,10 @@ def test_a_damaged_checkpoint_means_starting_anew(damage: bytes | None, run_smal
 
 @pytest.mark.parametrize("damage", ["half", "empty", "gone"])
 def test_behind_a_damaged_checkpoint_is_the_one_before_it(
-    damage: str, compose: Compose, run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    damage: str, compose: Compose, run_small: Run, runs_done: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    overrides = ["method=mean_field", "eval.every=20", "checkpoint_every=0"]
-    whole = without_times(run_small(*overrides, f"results={tmp_path / 'whole'}"))
+    overrides = ["method=mean_field", "method.predictive.draws=2", "eval.every=20", "checkpoint_every=0"]
+    whole = without_times(runs_done(tuple(overrides)))
     with monkeypatch.context() as patch:
         kept = records.RunFolder.checkpoint
         calls: list[int] = []

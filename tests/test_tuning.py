@@ -287,7 +287,8 @@ def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_sa
     assert set(manifest(trial.parent)["chosen"]) == {"study", "trial", "metric", "split"}
 
 
-@pytest.mark.parametrize("cause", ["disk", pytest.param("stop", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cause", ["disk", "stop"])
 def test_a_trial_that_the_machine_ended_is_no_failed_one_and_is_done_by_the_same_command(
     here: Path, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
