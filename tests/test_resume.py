@@ -51,7 +51,7 @@ class Crash(Exception):
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("crash_at", ["evaluation", "checkpoint"])
+@pytest.mark.parametrize("crash_at", [pytest.param("evaluation", marks=pytest.mark.slow), "checkpoint"])
 def test_a_run_that_crashed_continues_with_the_same_numbers(
     method: list[str], crash_at: str, run_small: Run, runs_done: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -154,6 +154,7 @@ def killed(change: Callable[[pytest.MonkeyPatch], None], *words: str) -> None:
     pytest.fail("the command did not get to where it should have killed itself")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one_again(
     here: Path, monkeypatch: pytest.MonkeyPatch
