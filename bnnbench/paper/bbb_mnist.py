@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from bnnbench.paper import SEEN, Figure, Value
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from bnnbench.paper._curves import against_epochs
 
 BLUNDELL = "Blundell et al. 2015, table 1, 2 × 400"
-
-
-def draw(data: Path, title: str) -> matplotlib.figure.Figure:
-    """Return test error against epochs."""
-    from bnnbench.plots.curves import draw as draw_curves
-
-    return draw_curves(data, x="epoch", title=title)
-
 
 FIGURE = Figure(
     title="Bayes by backprop on MNIST, 400-400",
@@ -26,7 +13,7 @@ FIGURE = Figure(
     cost="an hour and a half on one busy core; needs `bnnbench data fetch mnist`",
     sweeps=(("experiment=bbb_mnist", "method=sgd,dropout,bbb_gaussian,bbb", "epochs=100", "seed=0", "threads=1"),),
     quick=("epochs=2", "eval.every=195"),
-    draw=draw,
+    draw=against_epochs,
     published=(
         Value("SGD", "1.83", BLUNDELL, SEEN, method="sgd"),
         Value("dropout", "1.51", BLUNDELL, SEEN, method="dropout"),

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from bnnbench.paper import READ_OFF, Figure, Value
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from bnnbench.paper._curves import against_epochs
 
 KINGMA = "Kingma et al. 2015, figure 1, 3 × 250"
 METHODS = ("adam", "dropout", "vd", "vd_a", "mean_field")  # 60 epochs
 LONGER = {"gaussian_dropout": 100}
-
-
-def draw(data: Path, title: str) -> matplotlib.figure.Figure:
-    """Return test error against epochs."""
-    from bnnbench.plots.curves import draw as draw_curves
-
-    return draw_curves(data, x="epoch", title=title)
-
 
 FIGURE = Figure(
     title="Stochastic layers on MNIST, 3 × 250",
@@ -34,7 +21,7 @@ FIGURE = Figure(
         ),
     ),
     quick=("epochs=2", "eval.every=100"),
-    draw=draw,
+    draw=against_epochs,
     published=(
         Value("no dropout", "1.30", KINGMA, READ_OFF, method="adam"),
         Value("binary dropout", "1.39", KINGMA, READ_OFF, method="dropout"),

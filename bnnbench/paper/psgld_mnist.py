@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from bnnbench.paper import RECALLED, SEEN, Figure, Value
-
-if TYPE_CHECKING:
-    import matplotlib.figure
+from bnnbench.paper._curves import against_epochs
 
 LI = "Li et al. 2016, 400-400, 100 epochs"
 BLUNDELL = "Blundell et al. 2015, table 1, 400-400"
 KORATTIKARA = "Korattikara et al. 2015, table 3, 400-400, 10 runs"
-
-
-def draw(data: Path, title: str) -> matplotlib.figure.Figure:
-    """Return test error against epochs."""
-    from bnnbench.plots.curves import draw as draw_curves
-
-    return draw_curves(data, x="epoch", title=title)
-
 
 FIGURE = Figure(
     title="MNIST, 784-400-400-10",
@@ -31,7 +18,7 @@ FIGURE = Figure(
         ("experiment=psgld_mnist_t1", "method=psgld,sgld,batchnorm_sgld", "epochs=20", "threads=1"),
     ),
     quick=("epochs=2",),
-    draw=draw,
+    draw=against_epochs,
     published=(
         Value("pSGLD, σ² = 100", "1.40", LI, RECALLED),
         Value("pSGLD, σ² = 1", "1.45", LI, RECALLED),

@@ -1,0 +1,16 @@
+"""The drawing that several figures have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def against_epochs(data: Path, title: str) -> matplotlib.figure.Figure:
+    """Return test error against epochs, of all runs in `data`."""
+    from bnnbench.plots.curves import draw  # loads matplotlib: listing figures does without
+
+    return draw(data, x="epoch", title=title)
