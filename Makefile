@@ -52,7 +52,7 @@ crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compa
 	$(BIN)/python tests/crash.py --kills $(or $(KILLS),100)
 
 bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
-	$(BIN)/python -m bnnbench.bench
+	$(BIN)/python -m bnnbench.speed
 
 clean: ## remove the environment and build products; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache

@@ -26,6 +26,10 @@ class InUseError(BnnbenchError):
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
+class StorageError(BnnbenchError):
+    """A run could not write its results, on a full disk say. The run itself is not at fault: it can be continued."""
+
+
 class DivergedError(BnnbenchError):
     """The loss or a parameter stopped being finite."""
 

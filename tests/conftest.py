@@ -29,7 +29,7 @@ def composed_choices(*choices: str) -> Any:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from bnnbench.compose import conf_dir
+    from bnnbench.config.composition import conf_dir
 
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return hydra_compose("config", overrides=list(choices))
@@ -78,7 +78,7 @@ def compose_into(digits_read_once: None) -> Callable[..., dict[str, Any]]:
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
     from omegaconf import OmegaConf
 
-    from bnnbench.compose import GROUPS
+    from bnnbench.config.hydra_errors import GROUPS
 
     def composed(results: Path, *overrides: str) -> dict[str, Any]:
         chosen = [o for o in overrides if o.partition("=")[0] in GROUPS]
@@ -96,7 +96,7 @@ def run_small_into(compose_into: Callable[..., dict[str, Any]]) -> Callable[...,
     """Return folder of results, overrides → folder of a finished run on digits with 16 hidden units, 140 iterations."""
     from rich.console import Console
 
-    from bnnbench.run import run
+    from bnnbench.experiment.run import run
 
     def go(results: Path, *overrides: str) -> Path:
         width = () if any(o.startswith("model=") for o in overrides) else ("model.widths=[16]",)

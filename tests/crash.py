@@ -31,9 +31,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from rich.console import Console
 
-from bnnbench.compose import conf_dir
-from bnnbench.records import is_finished, run_path
-from bnnbench.run import run
+from bnnbench.config.composition import conf_dir
+from bnnbench.experiment.run import run
+from bnnbench.store.folder import is_finished, run_path
 
 METHODS = ("psgld", "sparse_vd", "batchnorm_sgld", "mc_dropout")
 SMALL = ("model.widths=[16]", "members.burn_in=40", "eval.every=20", "threads=1", "checkpoint_every=0", "chains=2")

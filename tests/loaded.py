@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # whose bnnbench it is
 
 import torch._dynamo  # noqa: F401  # the first optimiser needs it
 
-import bnnbench.run  # noqa: F401
+import bnnbench.experiment.run  # noqa: F401
 
 gc.collect()
 gc.freeze()  # a collection in a forked process would copy all that was imported

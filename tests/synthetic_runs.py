@@ -5,7 +5,7 @@ import json
 
 import yaml
 
-from bnnbench.results import COLUMNS
+from bnnbench.store.frame import COLUMNS
 
 
 def row(iteration, error, *, chain=0, split="test", predictor="posterior", **more):

@@ -8,10 +8,10 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bnnbench import bench
-from bnnbench.assembly import assemble, check
+from bnnbench import speed as bench
 from bnnbench.data import Split
-from bnnbench.run import step
+from bnnbench.experiment.assembly import assemble, check
+from bnnbench.experiment.run import step
 
 # Ways of Python to a tensor's numbers. Not all reach the dispatcher: on a CPU `tolist` reads the memory itself.
 READS = {"item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "__array__", "nonzero"}
@@ -99,8 +99,8 @@ def inside(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def test_without_mnist_noise_of_its_shape_is_taken(tmp_path):
-    raw = bench.resolved(
-        *bench.MNIST, "dataset.name=bnnbench.data._noise_images", "method=sgd", f"data.root={tmp_path}"
+    raw = bench.compose(
+        [*bench.MNIST, "dataset.name=bnnbench.data._noise_images", "method=sgd", f"data.root={tmp_path}"]
     )
     _, train = bench.bnnbench_loop(raw)
     assert train.x.shape == (60_000, 28, 28)

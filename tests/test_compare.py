@@ -9,9 +9,9 @@ import pytest
 from scipy import stats
 from synthetic_runs import row, write_run
 
-from bnnbench.compare import compare
+from bnnbench.analysis.compare import compare
+from bnnbench.analysis.statistics import difference, holm, mean
 from bnnbench.errors import BnnbenchError
-from bnnbench.paired import difference, holm, mean
 
 SCORES = {"sgd": [0.05, 0.08, 0.06], "sgld": [0.03, 0.04, 0.05], "psgld": [0.02, 0.04, 0.03]}
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from bnnbench.assembly import Parts, assemble
-from bnnbench.config import parse
+from bnnbench.config.schema import parse
 from bnnbench.data import Split
 from bnnbench.errors import ConfigError
-from bnnbench.layers import statistics
-from bnnbench.run import step
+from bnnbench.experiment.assembly import Parts, assemble
+from bnnbench.experiment.run import step
+from bnnbench.inference import normalisation
 
 Compose = Callable[..., dict[str, Any]]
 POLICIES = ["running", "refit", "frozen", "batch"]
@@ -69,7 +69,7 @@ def test_evaluation_never_changes_the_training_state(policy: str, chains: int, c
 def test_refitted_statistics_are_those_of_the_training_data(chains: int, compose: Compose) -> None:
     parts = trained(compose, "method.bn_stats=refit", f"chains={chains}")
     x = parts.data.train.x[:400]
-    buffers = statistics.refit(parts.chains, x, batch_size=100)
+    buffers = normalisation.refit(parts.chains, x, batch_size=100)
     for k in range(chains):
         weight = parts.chains.parameters["fc1.layer.weight"].detach()
         hidden = x.flatten(1) @ (weight if chains == 1 else weight[k]).T  # no bias before BatchNorm
@@ -160,7 +160,7 @@ def test_an_out_of_distribution_set_has_an_auroc_and_no_error(compose: Compose) 
     parts = assemble(parse(compose("method=sgd", "model.widths=[16]")))
     noise = torch.rand(300, *parts.data.in_shape, generator=torch.Generator().manual_seed(0))
     parts.data.ood["noise"] = Split(noise, torch.zeros(300, dtype=torch.int64))
-    from bnnbench.evaluation import Evaluator
+    from bnnbench.experiment.evaluation import Evaluator
 
     config = parse(compose("method=sgd", "model.widths=[16]"))
     evaluator = Evaluator(config, parts.data, parts.chains, parts.potential.likelihood)

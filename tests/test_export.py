@@ -17,16 +17,16 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from bnnbench import export as module
-from bnnbench import metrics
-from bnnbench.csr import from_csr, to_csr
+from bnnbench.deploy import export as module
+from bnnbench.deploy.csr import from_csr, to_csr
+from bnnbench.deploy.export import Exported, export, load_network
+from bnnbench.deploy.sparsity_curve import measure
+from bnnbench.deploy.trained import load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
-from bnnbench.export import Exported, export, load_network
 from bnnbench.layers.normalisation import norm_modules
-from bnnbench.likelihood import SharedVariance
 from bnnbench.models import build_network
-from bnnbench.sparsity_curve import measure
-from bnnbench.trained import load_trained
+from bnnbench.tasks import metrics
+from bnnbench.tasks.likelihood import SharedVariance
 
 Run = Callable[..., Path]
 IMAGES = '''

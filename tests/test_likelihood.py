@@ -8,7 +8,7 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 
 from bnnbench.errors import ConfigError
-from bnnbench.likelihood import Gaussian, Softmax, likelihood_for
+from bnnbench.tasks.likelihood import Gaussian, Softmax, likelihood_for
 
 K, B, C = 3, 5, 4
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from bnnbench import metrics
+from bnnbench.tasks import metrics
 
 P = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=torch.float64)
 Y = torch.tensor([0, 1, 1, 2])

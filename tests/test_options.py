@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import pytest
 from annotated_types import Gt
 
+from bnnbench.config.signatures import check_options
 from bnnbench.errors import ConfigError
-from bnnbench.options import check_options
 
 
 def receiver(kind: Any) -> Callable[..., Any]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from bnnbench.chains import Chains
-from bnnbench.config import Prior
-from bnnbench.likelihood import Softmax
-from bnnbench.potential import Potential
+from bnnbench.config.schema import Prior
+from bnnbench.inference.chains import Chains
+from bnnbench.inference.potential import Potential
+from bnnbench.tasks.likelihood import Softmax
 
 N, CLASSES = 60, 3
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from bnnbench.predictive import ClassPredictive, GaussianPredictive
+from bnnbench.tasks.predictive import ClassPredictive, GaussianPredictive
 
 
 def members(count: int = 6) -> torch.Tensor:

@@ -17,20 +17,28 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from bnnbench import records
-from bnnbench.chains import Chains
+from bnnbench.deploy.sparsity_curve import GRID, measure, parse_thresholds, sparsity_curve
+from bnnbench.deploy.trained import load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
-from bnnbench.layers.conversion import QUANTILES, convert, sparsity
+from bnnbench.experiment.progress import closing_table, sparsity_table
+from bnnbench.experiment.run import run
+from bnnbench.inference.chains import Chains
+from bnnbench.layers.conversion import convert
 from bnnbench.layers.dropout import Dropout
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.sparse_vd import SparseVD
+from bnnbench.layers.sparsity import (
+    QUANTILES,
+    count_weights,
+    log_alpha_of_weights,
+    own_thresholds,
+    prune,
+    sparsity,
+    sparsity_rows,
+)
 from bnnbench.layers.vd import VariationalDropout
 from bnnbench.models import build_network
-from bnnbench.progress import closing_table, sparsity_table
-from bnnbench.pruning import count_weights, log_alpha_of_weights, own_thresholds, prune, sparsity_rows
-from bnnbench.run import run
-from bnnbench.sparsity_curve import GRID, measure, parse_thresholds, sparsity_curve
-from bnnbench.trained import load_trained
+from bnnbench.store import folder as records
 
 Run = Callable[..., Path]
 MLP = {"name": "mlp", "widths": [6, 5]}
@@ -131,7 +139,7 @@ def test_rows_for_every_chain_and_layer_with_planted_fractions() -> None:
         log_alpha[0].view(-1)[:18] = 5.0
         chains.parameters["fc1.log_sigma2"].copy_(log_alpha + chains.parameters["fc1.weight"].square().log())
         chains.parameters["fc2.log_sigma2"].copy_(6.0 + chains.parameters["fc2.weight"].square().log())
-    rows = sparsity_rows(chains)
+    rows = sparsity_rows(chains.network, [chains.state_of(k) for k in range(chains.count)])
     assert [(r["chain"], r["layer"]) for r in rows] == [(k, n) for k in (0, 1) for n in ("fc1", "fc2", "out", "total")]
     assert [r["weights"] for r in rows] == [24, 30, 15, 69] * 2
     assert [r["kept"] for r in rows] == [6, 0, 15, 21, 24, 0, 15, 39]
@@ -150,7 +158,7 @@ def test_layers_without_any_alpha_make_no_table() -> None:
     for make in (Dropout, None):
         network = build_network(MLP, (4,), 3)
         chains = Chains(lambda n=network, m=make: convert(n, m) if m else n, [0], torch.device("cpu"))
-        assert sparsity_rows(chains) == []
+        assert sparsity_rows(chains.network, [chains.state_of(k) for k in range(chains.count)]) == []
 
 
 @pytest.mark.parametrize(
@@ -211,7 +219,7 @@ def test_running_anew_takes_the_old_table_away_first(run_small: Run, monkeypatch
         assert not (folder / "sparsity.csv").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bnnbench.run._announce", die)
+    monkeypatch.setattr("bnnbench.experiment.run._announce", die)
     with pytest.raises(KeyboardInterrupt):
         run_small("method=sparse_vd", "epochs=2", "force=true")
 

@@ -7,19 +7,18 @@ import math
 import pytest
 import torch
 
-from bnnbench import seeds
 from bnnbench.data import Split
 from bnnbench.errors import ConfigError
-from bnnbench.minibatches import Minibatches
-from bnnbench.noise import Noise
+from bnnbench.inference.minibatches import Minibatches
+from bnnbench.inference.random import ROLES, Noise, derive_seed
 
 
 def test_every_name_has_its_own_seed() -> None:
-    names = [(s, k, r, e) for s in range(3) for k in range(4) for r in seeds.ROLES for e in range(3)]
-    assert len({seeds.derive(*n) for n in names}) == len(names)
-    assert seeds.derive(0, 0, "init") == seeds.derive(0, 0, "init")
+    names = [(s, k, r, e) for s in range(3) for k in range(4) for r in ROLES for e in range(3)]
+    assert len({derive_seed(*n) for n in names}) == len(names)
+    assert derive_seed(0, 0, "init") == derive_seed(0, 0, "init")
     with pytest.raises(ValueError, match="role"):
-        seeds.derive(0, 0, "nosie")
+        derive_seed(0, 0, "nosie")
 
 
 def test_the_noise_is_standard_normal_and_independent_between_chains_tensors_and_steps() -> None:

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from bnnbench.data import load_data
-from bnnbench.records import COLUMNS
+from bnnbench.store.folder import COLUMNS
 
 Run = Callable[..., Path]
 real = pytest.mark.skipif("BNNBENCH_DATA" not in os.environ, reason="BNNBENCH_DATA does not say where real data lies")

@@ -17,10 +17,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from bnnbench import records
 from bnnbench.errors import BnnbenchError, ConfigError
-from bnnbench.evaluation import Evaluator
-from bnnbench.run import run
+from bnnbench.experiment.evaluation import Evaluator
+from bnnbench.experiment.run import run
+from bnnbench.store import folder as records
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]
@@ -155,7 +155,7 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr("bnnbench.run._announce", die)
+        patch.setattr("bnnbench.experiment.run._announce", die)
         patch.setattr(records.RunFolder, "fail", lambda *_: None)  # a killed process says nothing
         with pytest.raises(Crash):
             run_small("force=true")

@@ -17,9 +17,9 @@ import torch
 import yaml
 from rich.console import Console
 
-from bnnbench import records
 from bnnbench.errors import BnnbenchError, ConfigError, DataError
-from bnnbench.run import run
+from bnnbench.experiment.run import run
+from bnnbench.store import folder as records
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]

@@ -13,9 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'bnnbench[tune]'")
 
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
-from bnnbench.judging import check_judge
-from bnnbench.search_space import Dimension, around, corners, dimension, read
-from bnnbench.study import ROUND, STARTUP, Study
+from bnnbench.tune.objective import check_judge
+from bnnbench.tune.space import Dimension, around, corners, dimension, read
+from bnnbench.tune.study import ROUND, STARTUP, Study
 
 
 def space(*typed: str) -> list[Dimension]:

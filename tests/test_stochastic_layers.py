@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 import torch
 
-from bnnbench.assembly import Parts, assemble, check
-from bnnbench.config import KL, Prior, identity, parse
+from bnnbench.config.identity import identity
+from bnnbench.config.schema import KL, Prior, parse
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.assembly import Parts, assemble, check
+from bnnbench.experiment.run import step
+from bnnbench.inference.potential import kl_weight
+from bnnbench.inference.random import layer_stream
 from bnnbench.layers.conversion import kl, sampling
 from bnnbench.layers.dropout import Dropout
+from bnnbench.layers.from_config import layer_names, make_stochastic
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.models import build_network
-from bnnbench.noise import layer_stream
-from bnnbench.potential import kl_weight
-from bnnbench.run import step
-from bnnbench.stochastic import layer_names, make_stochastic
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]

@@ -23,14 +23,15 @@ pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'bnnb
 
 import optuna
 
-from bnnbench import results, study
-from bnnbench import run as run_module
-from bnnbench.chosen import departures
-from bnnbench.launchers.base import FuturesLauncher
-from bnnbench.launchers.jobs import FAILED, Outcome
-from bnnbench.launchers.worker import execute
-from bnnbench.records import RunFolder
-from bnnbench.tuning import Tuner
+from bnnbench.config.chosen import departures
+from bnnbench.experiment import run as run_module
+from bnnbench.store import frame as results
+from bnnbench.store.folder import RunFolder
+from bnnbench.sweep.jobs import Outcome, Status
+from bnnbench.sweep.launchers.base import FuturesLauncher
+from bnnbench.sweep.launchers.worker import execute
+from bnnbench.tune import study
+from bnnbench.tune.tuner import Tuner
 
 # 20 iterations on digits.
 QUICK = (
@@ -51,7 +52,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_read_once: None
 
 
 def call(*words: str) -> Result:
-    from bnnbench.cli import app
+    from bnnbench.cli.app import app
 
     result = CliRunner().invoke(app, words)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -302,7 +303,9 @@ def test_a_trial_that_the_machine_ended_is_no_failed_one_and_is_done_by_the_same
             patch.setattr(RunFolder, "append", full)
         else:
             why = "its process was told to stop from outside (SIGTERM)"
-            patch.setattr(FuturesLauncher, "run", lambda self, jobs, watcher: dict.fromkeys(jobs, Outcome(FAILED, why)))
+            patch.setattr(
+                FuturesLauncher, "run", lambda self, jobs, watcher: dict.fromkeys(jobs, Outcome(Status.STOPPED, why))
+            )
             patch.setattr(Tuner, "_refuse_hopeless", lambda *_: None)
         result = call(*words)
     assert result.exit_code == 1 and "The same command goes on with this trial." in result.stderr
@@ -340,7 +343,7 @@ def test_worker_processes_make_the_trials_that_one_process_makes_and_a_killed_se
     words = ("tune", "--trials", "12", "method=sgld", LR, *QUICK)
     path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
-        [sys.executable, "-m", "bnnbench.cli", *words, "-j", "2"],
+        [sys.executable, "-m", "bnnbench", *words, "-j", "2"],
         env={**os.environ, "PYTHONPATH": path},
         start_new_session=True,
     )

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from bnnbench.chains import Chains
 from bnnbench.errors import DivergedError
-from bnnbench.watch import WINDOW, Watch
+from bnnbench.experiment.divergence import WINDOW, Watch
+from bnnbench.inference.chains import Chains
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ and one yaml in ``conf/dataset/``. ``fetch(root)`` (download) and ``verify(root)
 are optional. Whatever else stands in the yaml is an option of ``load``, checked against its signature.
 """
 
-from bnnbench.data._load import check_dataset, fetch_data, load_data, verify_data
-from bnnbench.data._root import data_root
-from bnnbench.data._types import Data, Split
+from bnnbench.data.files.root import data_root
+from bnnbench.data.loading.load import check_dataset, fetch_data, load_data, verify_data
+from bnnbench.data.loading.types import Data, Split
 
 __all__ = ["Data", "Split", "check_dataset", "data_root", "fetch_data", "load_data", "verify_data"]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnbench.data._checksum import Checksum
-from bnnbench.data._download import addresses, download, place, staging
-from bnnbench.data._root import broken, find_file
-from bnnbench.data._verify import verify_files
+from bnnbench.data.files.checksum import Checksum
+from bnnbench.data.files.download import addresses, download, place, staging
+from bnnbench.data.files.root import broken, find_file
+from bnnbench.data.files.verify import verify_files
 
 TASK = "classification"
 CLASSES = 2

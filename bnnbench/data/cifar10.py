@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bnnbench.data._checksum import Checksum
-from bnnbench.data._download import addresses, download, place, staging
-from bnnbench.data._root import broken, find_file
-from bnnbench.data._verify import verify_files
+from bnnbench.data.files.checksum import Checksum
+from bnnbench.data.files.download import addresses, download, place, staging
+from bnnbench.data.files.root import broken, find_file
+from bnnbench.data.files.verify import verify_files
 from bnnbench.errors import DataError
 
 TASK = "classification"

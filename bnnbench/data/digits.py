@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnbench.data._splits import stratified
+from bnnbench.data.loading.splits import stratified
 from bnnbench.errors import DataError
 
 TASK = "classification"

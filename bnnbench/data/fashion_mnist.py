@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnbench.data import _idx
-from bnnbench.data._idx import IdxSet
+from bnnbench.data.files import idx
+from bnnbench.data.files.idx import IdxSet
 
 TASK = "classification"
 CLASSES = 10
@@ -17,14 +17,14 @@ _SET = IdxSet("fashion_mnist", "FashionMNIST")
 
 def load(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return raw images, uint8 [n, 1, 28, 28] in 0…255, and labels, uint8 [n]."""
-    return _idx.load(root, part, _SET)
+    return idx.load(root, part, _SET)
 
 
 def fetch(root: Path) -> None:
     """Download the four files to ``<root>/FashionMNIST/raw``."""
-    _idx.fetch(root, _SET)
+    idx.fetch(root, _SET)
 
 
 def verify(root: Path) -> list[str]:
-    """Check the files that are there; see `_idx.verify`."""
-    return _idx.verify(root, _SET)
+    """Check the files that are there; see `idx.verify`."""
+    return idx.verify(root, _SET)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bnnbench.data import _uci
-from bnnbench.data._uci import SplitIndex
+from bnnbench.data.files import uci
+from bnnbench.data.files.uci import SplitIndex
 
 TASK = "regression"
 CLASSES = None
@@ -16,14 +16,14 @@ FOLDER = "wine-quality-red"
 
 def load(root: Path, part: str, split: SplitIndex = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return features, float64 [n, 11], and targets, float64 [n], of one of the 20 standard splits."""
-    return _uci.load(root, part, split, name="wine", folder=FOLDER)
+    return uci.load(root, part, split, name="wine", folder=FOLDER)
 
 
 def fetch(root: Path) -> None:
     """Download the table and its splits."""
-    _uci.fetch(root, name="wine", folder=FOLDER)
+    uci.fetch(root, name="wine", folder=FOLDER)
 
 
 def verify(root: Path) -> list[str]:
     """Check the sha256 of all files."""
-    return _uci.verify(root, name="wine", folder=FOLDER)
+    return uci.verify(root, name="wine", folder=FOLDER)

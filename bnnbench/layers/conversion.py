@@ -1,22 +1,21 @@
-"""Make a plain network stochastic by replacing its layers, and back; read off a network its KL and its sparsity."""
+"""Make a plain network stochastic by replacing its layers, and back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from bnnbench.errors import ConfigError
-from bnnbench.layers._affine import Affine
+from bnnbench.layers.base import StochasticLayer
+from bnnbench.layers.network import kl
+from bnnbench.layers.sparsity import Sparsity, sparsity
 
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+__all__ = ["Sparsity", "convert", "deconvert", "kl", "mean_weight", "sampling", "sparsity"]
 
 
 def convert(
@@ -67,13 +66,13 @@ def _replaced(network: nn.Module, made: Mapping[nn.Module, nn.Module]) -> nn.Mod
     return made.get(network, network)
 
 
-def mean_weight(layer: Affine) -> Tensor:
+def mean_weight(layer: StochasticLayer) -> Tensor:
     """Return the weight that `layer` predicts with when it does not draw: its mean, 0 where it is dropped."""
     return torch.where(layer.kept(), layer.weight, 0.0) if hasattr(layer, "kept") else layer.weight
 
 
 @torch.no_grad()
-def deconvert(network: nn.Module, weight_of: Callable[[Affine], Tensor] = mean_weight) -> nn.Module:
+def deconvert(network: nn.Module, weight_of: Callable[[StochasticLayer], Tensor] = mean_weight) -> nn.Module:
     """Replace the stochastic layers of `network` in place by nn.Linear and nn.Conv2d, and return the network.
 
     The reverse of `convert`: names, biases, shared layers and modes stay. What a posterior has beside its mean (α, σ)
@@ -81,13 +80,13 @@ def deconvert(network: nn.Module, weight_of: Callable[[Affine], Tensor] = mean_w
     `network` is itself such a layer, the plain one is returned. Layers of other packages stay as they are.
 
     Args:
-        network: with layers of this package, or of yours that are derived from `Affine`.
+        network: with layers of this package, or of yours that are derived from `StochasticLayer`.
         weight_of: from a stochastic layer the plain layer's weight, which is copied.
     """
-    return _replaced(network, {m: _plain(m, weight_of(m)) for m in network.modules() if isinstance(m, Affine)})
+    return _replaced(network, {m: _plain(m, weight_of(m)) for m in network.modules() if isinstance(m, StochasticLayer)})
 
 
-def _plain(layer: Affine, weight: Tensor) -> nn.Linear | nn.Conv2d:
+def _plain(layer: StochasticLayer, weight: Tensor) -> nn.Linear | nn.Conv2d:
     settings: dict[str, Any] = {"bias": layer.bias is not None, "device": weight.device, "dtype": weight.dtype}
     if not layer.is_conv:
         plain: nn.Linear | nn.Conv2d = nn.utils.skip_init(nn.Linear, layer.units, len(weight), **settings)
@@ -122,7 +121,7 @@ def sampling(network: nn.Module, sample: bool | None) -> Iterator[None]:
 
     True: draws whatever the mode, for Monte Carlo prediction. False: no draws. None: draws in training mode only.
     """
-    before = {m: m.sample for m in network.modules() if isinstance(m, Affine)}
+    before = {m: m.sample for m in network.modules() if isinstance(m, StochasticLayer)}
     try:
         for module in before:
             module.sample = sample
@@ -130,134 +129,3 @@ def sampling(network: nn.Module, sample: bool | None) -> Iterator[None]:
     finally:
         for module, was in before.items():
             module.sample = was
-
-
-class _Read(nn.Module):
-    """Calls `read` on a network, so that functional_call can put other parameters into it meanwhile."""
-
-    def __init__(self, network: nn.Module, read: Callable[[nn.Module], Any]) -> None:
-        super().__init__()
-        self.network, self.read = network, read
-
-    def forward(self) -> Any:
-        return self.read(self.network)
-
-
-def _with_state(network: nn.Module, state: Mapping[str, Tensor] | None, read: Callable[[nn.Module], Any]) -> Any:
-    if state is None:
-        return read(network)
-    return functional_call(_Read(network, read), {f"network.{name}": t for name, t in state.items()}, ())
-
-
-def kl(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Return the KL of the whole network in nats: the SUM of ``kl()`` over all modules that have it, else 0.
-
-    A layer that occurs twice counts once: it has one posterior. The objective divides by N, once:
-    mean NLL + β KL / N.
-
-    Args:
-        network: with layers of this package or of others, whose ``kl()`` takes no argument.
-        state: parameters to use in place of the network's own. For K stacked networks
-            ``torch.vmap(lambda p: kl(network, p), randomness="different")(parameters)`` is the KL of each, [K].
-    """
-
-    def read(network: nn.Module) -> Tensor:
-        terms = [m.kl() for m in network.modules() if callable(getattr(m, "kl", None))]
-        return torch.stack(terms).sum() if terms else next(network.parameters()).new_zeros(())
-
-    return _with_state(network, state, read)
-
-
-@dataclass(frozen=True)
-class Sparsity:
-    """How many weights (biases do not count) are left, and how α is distributed.
-
-    Attributes:
-        weights: |w|, how many there are.
-        kept: |w ≠ 0|, how many are not dropped.
-        log_alpha: quantile level → log α, each weight counting once; empty for a layer without α.
-    """
-
-    weights: int
-    kept: int
-    log_alpha: dict[float, float] = field(default_factory=dict)
-
-    @property
-    def dropped(self) -> float:
-        """Fraction of the weights that are dropped, 0 to 1."""
-        return (self.weights - self.kept) / self.weights
-
-    @property
-    def compression(self) -> float:
-        """|w| / |w ≠ 0|; infinite if nothing is left."""
-        return self.weights / self.kept if self.kept else math.inf
-
-
-@torch.no_grad()
-def fraction_dropped(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> float | None:
-    """Return the fraction of all dense and convolutional weights that are dropped; None if no layer drops any.
-
-    Args:
-        network: its layers that drop weights say which are left by ``kept()``.
-        state: parameters to use in place of the network's own.
-    """
-
-    def read(network: nn.Module) -> float | None:
-        weights, dropped, drops = 0, 0, False
-        for module in network.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d | Affine):
-                weights += module.weight.numel()
-            if hasattr(module, "kept"):
-                drops, dropped = True, dropped + int((~module.kept()).sum())
-        return dropped / weights if drops else None
-
-    return _with_state(network, state, read)
-
-
-@torch.no_grad()
-def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> tuple[Sparsity, dict[str, Sparsity]]:
-    """Return the sparsity of the whole network, and layer name → that of the layer.
-
-    All dense and convolutional layers count, those without dropped weights as fully kept.
-
-    Args:
-        network: at least one of its layers has an α (variational dropout, sparse or not, or mean-field), or drops
-            weights by a rule of its own.
-        state: parameters to use in place of the network's own, e.g. one chain's.
-
-    Raises:
-        ConfigError: no layer has an α.
-    """
-
-    def read(network: nn.Module) -> tuple[Sparsity, dict[str, Sparsity]]:
-        layers: dict[str, Sparsity] = {}
-        alphas: list[Tensor] = []
-        for name, module in network.named_modules():
-            if not isinstance(module, nn.Linear | nn.Conv2d | Affine):
-                continue
-            count = module.weight.numel()
-            kept = int(module.kept().sum()) if hasattr(module, "kept") else count
-            alpha = torch.empty(0)
-            if hasattr(module, "current_log_alpha"):
-                alpha = module.current_log_alpha().flatten().double()
-                alpha = alpha.repeat_interleave(count // len(alpha))  # an α shared by weights counts for each
-                alphas.append(alpha)
-            layers[name] = Sparsity(count, kept, _quantiles(alpha))
-        if not (alphas or any(hasattr(m, "kept") for m in network.modules())):
-            raise ConfigError("No layer has an α: sparsity needs method.layers.name=sparse_vd, vd or mean_field.")
-        total = Sparsity(
-            sum(s.weights for s in layers.values()),
-            sum(s.kept for s in layers.values()),
-            _quantiles(torch.cat(alphas) if alphas else torch.empty(0)),
-        )
-        return total, layers
-
-    return _with_state(network, state, read)
-
-
-def _quantiles(values: Tensor) -> dict[float, float]:
-    """Return the nearest-rank quantiles. (torch.quantile refuses more than 16 million values.)"""
-    if not len(values):
-        return {}
-    ordered = values.sort().values
-    return {level: ordered[round(level * (len(ordered) - 1))].item() for level in QUANTILES}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers._affine import Affine, check_retain
+from bnnbench.layers.base import StochasticLayer, check_retain
 
 
-class Dropout(Affine):
+class Dropout(StochasticLayer):
     """y = W (x ⊙ m / p) + b with m_i ~ Bernoulli(p), drawn anew for every datum and element of x.
 
     Dividing by p keeps the mean: E[y] = W x + b, so that the plain weights predict. The noise m/p has variance

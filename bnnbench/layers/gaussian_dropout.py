@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers._affine import Affine, check_choice, check_retain, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, check_retain, normal
 
 
-class GaussianDropout(Affine):
+class GaussianDropout(StochasticLayer):
     """Noise of relative variance α = (1 − p)/p, on the layer's inputs or on its pre-activations.
 
     Type A (Srivastava et al. 2014, section 10):    y = W (x ⊙ ξ) + b,  ξ_i ~ N(1, α) for every datum and element.

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bnnbench.layers._fused import Op, fused
+from bnnbench.layers.fused.ops import Op, fused
 
 CONSTANT = 0.6351814227  # (γ + log 2)/2
 

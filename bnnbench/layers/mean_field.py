@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnnbench.layers import _gaussian
-from bnnbench.layers._affine import Affine, check_choice, check_positive, log_ratio, normal
-from bnnbench.layers._fused import fused
+from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, log_ratio, normal
+from bnnbench.layers.fused import gaussian
+from bnnbench.layers.fused.ops import fused
 
 ESTIMATORS = ("local", "separate", "single")
 
 
-class MeanField(Affine):
+class MeanField(StochasticLayer):
     """q(w) = N(μ, σ²) with σ = log(1 + exp ρ) for every weight, and for every bias if `random_bias`.
 
     μ is the parameter `weight` (`bias`), ρ is `rho` (`bias_rho`). A forward pass in training estimates E_q with
@@ -83,17 +83,17 @@ class MeanField(Affine):
     @property
     def std(self) -> Tensor:
         """σ of the weights."""
-        return fused(_gaussian.STD, self.rho)
+        return fused(gaussian.STD, self.rho)
 
     @property
     def bias_std(self) -> Tensor | None:
         """σ of the biases; None if they are not random."""
-        return None if self.bias_rho is None else fused(_gaussian.STD, self.bias_rho)
+        return None if self.bias_rho is None else fused(gaussian.STD, self.bias_rho)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations under q, in the shape of the output."""
-        bias_variance = None if self.bias_rho is None else fused(_gaussian.VARIANCE, self.bias_rho)
-        return self.mean(x), self.affine(x.square(), fused(_gaussian.VARIANCE, self.rho), bias_variance)
+        bias_variance = None if self.bias_rho is None else fused(gaussian.VARIANCE, self.bias_rho)
+        return self.mean(x), self.affine(x.square(), fused(gaussian.VARIANCE, self.rho), bias_variance)
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise, by the layer's estimator."""
@@ -119,8 +119,8 @@ class MeanField(Affine):
 
     def _kl(self, mean: Tensor, rho: Tensor) -> Tensor:
         if self.prior == "gaussian":
-            return fused(_gaussian.kl(self.prior_std), mean, rho)
-        std = fused(_gaussian.STD, rho)
+            return fused(gaussian.kl(self.prior_std), mean, rho)
+        std = fused(gaussian.STD, rho)
         negative_entropy = -(std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
         draws = mean + std * _noise(mean, (self.kl_samples,))
         return negative_entropy - log_mixture(draws, *self.mixture).sum() / self.kl_samples

@@ -8,16 +8,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers import _alpha, _sparse
-from bnnbench.layers._affine import Affine, check_choice, log_ratio, normal
-from bnnbench.layers._ahead import Ahead
-from bnnbench.layers._fused import fused, transforms_active
-from bnnbench.layers._sparse import LIMIT
-from bnnbench.layers._sparse_linear import ROOT, SparseLinear
+from bnnbench.layers.base import StochasticLayer, check_choice, log_ratio, normal
+from bnnbench.layers.fused import alpha, sparse
+from bnnbench.layers.fused.ahead import Ahead
+from bnnbench.layers.fused.ops import fused, transforms_active
+from bnnbench.layers.fused.sparse import LIMIT
+from bnnbench.layers.fused.sparse_linear import ROOT, SparseLinear
 from bnnbench.layers.kl import sigmoid
 
 
-class SparseVD(Affine):
+class SparseVD(StochasticLayer):
     """q(w) = N(θ, αθ²) under the log-uniform prior, α per weight and unbounded: weights with log α > 3 are dropped.
 
         additive         parameters θ, log σ²;  log α = log σ² − log θ²;  w = θ + σ ε
@@ -76,20 +76,20 @@ class SparseVD(Affine):
     def current_log_alpha(self) -> Tensor:
         """Return log α in [−8, 8], in the shape of the weight."""
         if self.parametrisation == "additive":
-            return _sparse.log_alpha(self.weight, self.log_sigma2)
-        return fused(_sparse.CLIP, self.log_alpha)
+            return sparse.log_alpha(self.weight, self.log_sigma2)
+        return fused(sparse.CLIP, self.log_alpha)
 
     def variance(self) -> Tensor:
         """Return σ² of the weights."""
         if self.parametrisation == "multiplicative":
-            return fused(_alpha.variance(math.inf), self.weight, self.current_log_alpha())
-        return fused(_sparse.VARIANCE, self.weight, self.log_sigma2)
+            return fused(alpha.variance(math.inf), self.weight, self.current_log_alpha())
+        return fused(sparse.VARIANCE, self.weight, self.log_sigma2)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations in training, in the shape of the output."""
         theta, variance = self.weight, self.variance()
         if self.train_clip:
-            theta = fused(_sparse.kept_weight(self.threshold), theta, variance.detach())
+            theta = fused(sparse.kept_weight(self.threshold), theta, variance.detach())
         return self.affine(x, theta, self.bias), self.affine(x.square(), variance, None).add_(ROOT)
 
     def draw(self, x: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ class SparseVD(Affine):
             return sigmoid(self.current_log_alpha()).sum()
         compiling = torch.compiler.is_compiling()
         ahead = None if compiling else self._kl_ahead.take(self.weight, self.log_sigma2)
-        return fused(_sparse.KL, self.weight, self.log_sigma2) if ahead is None else ahead
+        return fused(sparse.KL, self.weight, self.log_sigma2) if ahead is None else ahead
 
     def extra_repr(self) -> str:
         """Return the sizes, the parametrisation and the threshold."""

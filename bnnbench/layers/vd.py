@@ -8,15 +8,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers import _alpha
 from bnnbench.layers import kl as forms
-from bnnbench.layers._affine import Affine, check_choice, check_positive, normal
-from bnnbench.layers._fused import fused
+from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, normal
+from bnnbench.layers.fused import alpha as alpha_ops
+from bnnbench.layers.fused.ops import fused
 
 KL = {"cubic": forms.cubic, "bound": forms.bound, "sigmoid": forms.sigmoid, "none": None}
 
 
-class VariationalDropout(Affine):
+class VariationalDropout(StochasticLayer):
     """q(w) = N(θ, αθ²) under the log-uniform prior p(|w|) ∝ 1/|w|, with α learned as log α.
 
     Type A, noise on the inputs (their section 3.2): w_ji = s_i θ_ji, s_i ~ N(1, α_i) shared by the weights of an
@@ -83,15 +83,15 @@ class VariationalDropout(Affine):
 
     def current_log_alpha(self) -> Tensor:
         """Return log α, held at or below its limit; shape [], [units] or that of the weight."""
-        return _alpha.at_most(self.log_alpha, self.limit)
+        return alpha_ops.at_most(self.log_alpha, self.limit)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations with type B, in the shape of the output."""
         if self.per == "weight":
-            variance = fused(_alpha.variance(self.limit), self.weight, self.log_alpha)
+            variance = fused(alpha_ops.variance(self.limit), self.weight, self.log_alpha)
         else:  # α multiplies θ², not x²: for a first layer the slope to α then costs no third product
-            alpha = fused(_alpha.rate(self.limit), self.log_alpha)
-            variance = fused(_alpha.PRODUCT, self.weight, self._of_weights(alpha))
+            alpha = fused(alpha_ops.rate(self.limit), self.log_alpha)
+            variance = fused(alpha_ops.PRODUCT, self.weight, self._of_weights(alpha))
         return self.mean(x), self.affine(x.square(), variance, None)
 
     def _of_weights(self, values: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class VariationalDropout(Affine):
         if form is None:
             return self.weight.new_zeros(())
         if self.kl_form == "cubic":
-            divergence = fused(_alpha.cubic_kl(self.limit), self.log_alpha)
+            divergence = fused(alpha_ops.cubic_kl(self.limit), self.log_alpha)
         else:
             divergence = form(self.current_log_alpha()).sum()
         count = self.units if self.noise == "A" else self.weight.numel()

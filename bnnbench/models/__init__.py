@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from bnnbench import plugins
+from bnnbench.config import plugins
+from bnnbench.config.signatures import check_options
 from bnnbench.errors import ConfigError
 from bnnbench.models._init import check_scheme, initialise
-from bnnbench.options import check_options
 
 __all__ = ["build_network", "check_model", "initialise"]
 

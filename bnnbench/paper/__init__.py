@@ -11,7 +11,7 @@ name. (Files that begin with an underscore are not figures.) What a `Figure` has
     source      the paper, and which of its figures or tables
     cost        what the full version takes, in words, and which data
     draw        (folder of the published data, title) → matplotlib's Figure. From CSV, YAML and JSON alone, never torch:
-                `bnnbench.plots.curves.draw` does most of it
+                `bnnbench.analysis.plots.curves.draw` does most of it
     sweeps      override lists as typed behind ``bnnbench run -m``: one sweep each
     quick       overrides that follow those of every sweep in the quick version
     published   the paper's numbers, each a `Value` with its source and a mark of how it is known

@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 def against_epochs(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error against epochs, of all runs in `data`."""
-    from bnnbench.plots.curves import draw  # loads matplotlib: listing figures does without
+    from bnnbench.analysis.plots.curves import draw  # loads matplotlib: listing figures does without
 
     return draw(data, x="epoch", title=title)

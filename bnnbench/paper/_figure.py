@@ -8,8 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from bnnbench.config.plugins import find, names
 from bnnbench.errors import ConfigError
-from bnnbench.plugins import find, names
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -17,8 +17,8 @@ def mark_published(figure: Figure, values: Iterable[Value]) -> None:
     """Put a cross at each of `values` that has an x, in the colour of its method, and an entry into the legend."""
     import matplotlib
 
-    from bnnbench.plots import style
-    from bnnbench.plots.legend import settle_legends
+    from bnnbench.analysis.plots import style
+    from bnnbench.analysis.plots.legend import settle_legends
 
     curves: dict[tuple[str, str, str, str], list[Value]] = {}
     for value in values:

@@ -70,8 +70,8 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
     """Draw from `data`, write drawing and words into `base`, and the words into the README unless `quick`."""
     import matplotlib
 
+    from bnnbench.analysis.plots import style
     from bnnbench.paper._tables import text
-    from bnnbench.plots import style
 
     title = f"{figure.title} (quick)" if quick else figure.title
     below = text(figure, data, title, f"{name}.png", quick)

@@ -5,18 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bnnbench.errors import BnnbenchError
-
-
-def combinations(sweep: Sequence[str]) -> list[list[str]]:
-    """Return the overrides of each run of a sweep, as Hydra's own sweeper combines them."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides(list(sweep))
-    return [list(overrides) for overrides in BasicSweeper.split_arguments(parsed, None)[0]]
 
 
 def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
@@ -29,22 +19,12 @@ def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
     Raises:
         ConfigError: an override is wrong.
     """
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
+    from bnnbench.config.composition import compose
+    from bnnbench.store.folder import run_path
+    from bnnbench.sweep.plan import combinations
 
-    from bnnbench.compose import conf_dir, translate
-    from bnnbench.config import folder_name
-
-    folders: dict[Path, None] = {}
-    try:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            for overrides in (combination for sweep in sweeps for combination in combinations(sweep)):
-                config = compose("config", overrides=[*overrides, f"results={results}"])
-                raw: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-                folders[Path(raw["results"]) / raw["name"] / folder_name(raw)] = None
-    except Exception as error:
-        raise translate(error) from error
-    return list(folders)
+    each = [overrides for sweep in sweeps for overrides in combinations(sweep)]
+    return list(dict.fromkeys(run_path(compose([*overrides, f"results={results}"])) for overrides in each))
 
 
 def status(folder: Path) -> str:
@@ -88,16 +68,12 @@ def run_missing(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Pa
     return folders
 
 
-def _sweep(sweep: Sequence[str], results: str | Path) -> None:
+def _sweep(overrides: Sequence[str], results: str | Path) -> None:
     """Do what ``bnnbench run -m`` does."""
-    from bnnbench.compose import run_hydra
+    from bnnbench.sweep.launchers.local import Local
+    from bnnbench.sweep.sweep import sweep
 
-    def task(raw: dict[str, Any]) -> None:
-        from bnnbench.run import run  # loads torch
-
-        run(raw)
-
-    run_hydra(["-m", *sweep, f"results={results}"], task)
+    sweep([*overrides, f"results={results}"], Local())
 
 
 def _reason(folder: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._publish import PUBLISHED
-from bnnbench.paper._runs import combinations, planned, short, status
+from bnnbench.paper._runs import planned, short, status
 
 
 def state(name: str, figure: Figure, results: Path) -> str:
@@ -18,6 +18,8 @@ def state(name: str, figure: Figure, results: Path) -> str:
         figure: it.
         results: where runs write to.
     """
+    from bnnbench.sweep.plan import combinations
+
     count = sum(len(combinations(sweep)) for sweep in figure.sweeps)
     if (PUBLISHED / f"{name}.png").is_file():
         manifests = sorted((PUBLISHED / name).rglob("manifest.json"))

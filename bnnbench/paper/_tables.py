@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from bnnbench.analysis.plots.labels import Group, group, labels
 from bnnbench.paper._figure import Figure, Value
 from bnnbench.paper._runs import short
-from bnnbench.plots.groups import Group, group, labels
-from bnnbench.results import Run, find_runs, last_scores, load_run
+from bnnbench.store.frame import Run, find_runs, last_scores, load_run
 
 
 def runs_in(folder: Path) -> list[Run]:

@@ -17,8 +17,8 @@ PSGLD = {300: 15.5, 1200: 15.0, 3500: 14.8, 15000: 14.85}
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error against iterations, on the paper's axes, with the points read off its curves."""
+    from bnnbench.analysis.plots.curves import draw as draw_curves
     from bnnbench.paper._marks import mark_published
-    from bnnbench.plots.curves import draw as draw_curves
 
     figure = draw_curves(data, x="iteration", title=title, ylim=(14.5, 17.5))
     mark_published(figure, FIGURE.published)

@@ -12,7 +12,7 @@ from bnnbench.paper import SEEN, Figure, Value
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from bnnbench.results import Run
+    from bnnbench.store.frame import Run
 
 MOLCHANOV = "Molchanov et al. 2017, as the README of the released code gives it"
 LAYERS = {"fc1": 98.9, "fc2": 97.2, "out": 62.0}  # sparsity, %
@@ -25,10 +25,10 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    from bnnbench.analysis.plots import style
+    from bnnbench.analysis.plots.series import limits, series
     from bnnbench.errors import BnnbenchError
     from bnnbench.paper._tables import runs_in
-    from bnnbench.plots import style
-    from bnnbench.plots.series import limits, series
 
     runs = runs_in(data)
     color = style.METHODS["sparse_vd"].color

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error against iterations."""
-    from bnnbench.plots.curves import draw as draw_curves
+    from bnnbench.analysis.plots.curves import draw as draw_curves
 
     return draw_curves(data, x="iteration", title=title)
 
 
 def table(data: Path, values: Sequence[Value]) -> str:
     """Return what `bnnbench compare` says of the runs, as Markdown."""
-    from bnnbench.compare import compare
-    from bnnbench.comparison_text import to_markdown
+    from bnnbench.analysis.compare import compare
+    from bnnbench.analysis.tables import to_markdown
 
     return to_markdown(compare([data], by=["method"]))
 

@@ -33,7 +33,7 @@ def compute(folder: Path, quick: bool) -> None:
     """
     import torch
 
-    from bnnbench import environment
+    from bnnbench.experiment import machine
     from bnnbench.layers import kl
 
     draws, seed = QUICK_DRAWS if quick else DRAWS, 0
@@ -49,7 +49,7 @@ def compute(folder: Path, quick: bool) -> None:
             expected, error = logs.mean().item(), logs.std().item() / draws**0.5
             cells = [0.5 * at - expected - kl.CONSTANT, error, *(forms[name][i] for name in FORMS)]
             writer.writerow([f"{at:.1f}", *(f"{cell:.6f}" for cell in cells)])
-    facts = {**environment.describe(torch.device("cpu"), torch.get_num_threads()), "draws": draws, "seed": seed}
+    facts = {**machine.describe(torch.device("cpu"), torch.get_num_threads()), "draws": draws, "seed": seed}
     (folder / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
@@ -58,7 +58,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    from bnnbench.plots import style
+    from bnnbench.analysis.plots import style
 
     columns, draws = _read(data), json.loads((data / "manifest.json").read_text())["draws"]
     x, exact, error = columns["log_alpha"], columns["monte_carlo"], columns["standard_error"]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
-from bnnbench import plugins
+from bnnbench.config import plugins
+from bnnbench.config.signatures import check_options
 from bnnbench.errors import ConfigError
-from bnnbench.options import check_options
 
 
 def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epoch: int) -> Callable[[int], float]:

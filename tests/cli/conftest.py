@@ -22,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def bnnbench(here: Path, digits_read_once: None) -> Iterator[Callable[..., Result]]:
     """Return words → result of `bnnbench <words>`; an exception that the user would see as a traceback is raised."""
-    from bnnbench.cli import app
+    from bnnbench.cli.app import app
 
     def call(*words: str) -> Result:
         result = CliRunner().invoke(app, list(words))

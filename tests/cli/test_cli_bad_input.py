@@ -48,7 +48,7 @@ GRAMMAR = [
     ("--frob", "--frob: no such flag"),
     ("--multrun method=sgd", "--multrun: no such flag. Did you mean '--multirun'"),
     ("--cfg jobs", "invalid choice: 'jobs'"),
-    ("--config-dir=nowhere", "nowhere' not found"),
+    ("--config-dir=nowhere", "no such folder"),
     ("-m method=sgd,psgdl", "method=psgdl: no such choice. Did you mean 'psgld'"),
 ]
 

@@ -14,9 +14,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from bnnbench.assembly import check
-from bnnbench.compose import conf_dir
+from bnnbench.config.composition import conf_dir
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.assembly import check
 
 OUT_OF_RANGE = [
     ("method.update.lr=-1", "method.update.lr=-1: the step size must be a number > 0"),

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from synthetic_runs import row, write_run
 
-from bnnbench import cli, results
-from bnnbench.commands import results as verbs
+from bnnbench.cli import app as cli
+from bnnbench.cli import results as verbs
+from bnnbench.store import frame as results
 
 FINAL = {"sgd": [0.05, 0.08, 0.06], "psgld": [0.02, 0.04, 0.03]}
 
@@ -181,16 +182,16 @@ def test_collect_works_while_a_run_is_writing(runs, bnnbench):
 
 
 def test_the_choices_are_those_that_compare_takes():
-    from bnnbench import compare, comparison_text
+    from bnnbench.analysis import compare, tables
 
     assert verbs.JUDGED == compare.PREDICTORS
-    assert set(comparison_text.SHOWN) == set(compare.METRICS) <= {"seconds", *verbs.MEASURES}
+    assert set(tables.SHOWN) == set(compare.METRICS) <= {"seconds", *verbs.MEASURES}
 
 
 @pytest.mark.parametrize("verb", ["compare", "collect"])
 def test_neither_loads_torch(verb, runs):
     code = (
-        "import sys; from bnnbench.cli import app\n"
+        "import sys; from bnnbench.cli.app import app\n"
         f"try: app(['{verb}', '{runs}'], prog_name='bnnbench')\n"
         "except SystemExit as left: assert not left.code\n"
         "assert 'torch' not in sys.modules and 'matplotlib' not in sys.modules"

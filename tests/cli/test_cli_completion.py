@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bnnbench import cli, compose
+from bnnbench.cli import app as cli
+from bnnbench.config import composition as compose
 
 METHODS_WITH_PS = ["psgld"]
 CASES = [  # words as bash cuts them (at '='), the answers
@@ -64,7 +65,7 @@ def test_bash_after_the_equals_sign_gives_the_choices_alone():
 def test_the_function_that_bash_sources(tmp_path):
     """The script of `bnnbench --show-completion bash`, called as readline calls it."""
     command = tmp_path / "bnnbench"
-    command.write_text(f"#!{sys.executable}\nfrom bnnbench.cli import app\napp(prog_name='bnnbench')\n")
+    command.write_text(f"#!{sys.executable}\nfrom bnnbench.cli.app import app\napp(prog_name='bnnbench')\n")
     command.chmod(0o755)
     script = """
     eval "$(_BNNBENCH_COMPLETE=source_bash bnnbench)"
@@ -81,7 +82,7 @@ def test_the_function_that_bash_sources(tmp_path):
 def test_completion_is_fast_and_loads_no_torch():
     code = (
         "import sys, time; start = time.process_time()\n"
-        "from bnnbench.compose import complete\n"
+        "from bnnbench.cli.completion import complete\n"
         "assert complete(['method.upd']) == ['method.update.'], 'wrong answer'\n"
         "print(time.process_time() - start, 'torch' in sys.modules)"
     )

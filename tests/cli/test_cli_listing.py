@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from bnnbench import listing
-from bnnbench.compose import choices, conf_dir
+from bnnbench.cli import listing
+from bnnbench.config.composition import choices, conf_dir
 
 GROUPS = ["methods", *listing.GROUPS]
 

@@ -13,7 +13,7 @@ import pytest
 from commands import QUICK, left_behind
 from forked import forking
 
-from bnnbench.cli import app
+from bnnbench.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 

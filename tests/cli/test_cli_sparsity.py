@@ -69,7 +69,7 @@ def test_export_writes_both_files_and_says_that_they_predict_the_same(sparse, bn
 
 
 def test_a_reloaded_network_that_differs_ends_with_an_error(sparse, bnnbench, monkeypatch):
-    from bnnbench import export
+    from bnnbench.deploy import export
 
     def other(path):
         network = original(path)
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_written_is_said(sparse, bnnbench, here):
 @pytest.mark.parametrize("verb", ["sparsity", "export"])
 def test_help_loads_nothing_heavy(verb):
     code = (
-        "import sys\nfrom bnnbench.cli import app\n"
+        "import sys\nfrom bnnbench.cli.app import app\n"
         f"try: app([{verb!r}, '--help'], prog_name='bnnbench')\nexcept SystemExit as left: print('rc', left.code)\n"
         "print('heavy:', *[m for m in ('torch', 'matplotlib', 'numpy', 'pandas', 'yaml') if m in sys.modules])"
     )

@@ -10,12 +10,12 @@ import sys
 import pytest
 from commands import left_behind
 
-from bnnbench.commands import results as verbs
+from bnnbench.cli import results as verbs
 
 HEAVY = ("torch", "hydra", "omegaconf", "pydantic", "matplotlib", "numpy", "pandas", "yaml", "sklearn", "scipy")
 LOADED = f"""
 import sys
-from bnnbench.cli import app
+from bnnbench.cli.app import app
 try: app(sys.argv[1:], prog_name="bnnbench")
 except SystemExit as left: print("rc", left.code)
 print("heavy:", *[name for name in {HEAVY} if name in sys.modules])
@@ -27,7 +27,7 @@ def fastest(words, times=3):
     spent = []
     for _ in range(times):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "bnnbench.cli", *words], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, "-m", "bnnbench", *words], check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(spent)
@@ -95,7 +95,7 @@ def test_exit_codes_and_answers(words, code, said, bnnbench, here):
 
 
 def test_plots_help_lists_the_choices_that_plots_take(bnnbench):
-    from bnnbench.plots import panels
+    from bnnbench.analysis.plots import panels
 
     assert set(verbs.MEASURES) == {*panels.Y, *panels.Y_OF_TRAINING}
     assert set(verbs.X_AXES) == set(panels.X)
@@ -116,6 +116,6 @@ def test_plot_draws_into_a_folder_and_names_the_files(quick, bnnbench, here):
 
 def test_a_reader_that_stops_early_is_no_error(here):
     done = subprocess.run(
-        f"'{sys.executable}' -m bnnbench.cli ls methods | true", shell=True, capture_output=True, text=True
+        f"'{sys.executable}' -m bnnbench.cli.app ls methods | true", shell=True, capture_output=True, text=True
     )
     assert done.stderr == ""

@@ -13,14 +13,14 @@ import pytest
 import torch
 import yaml
 
-from bnnbench.assembly import assemble
-from bnnbench.compose import choices, conf_dir
-from bnnbench.config import parse
+from bnnbench.config.composition import choices, conf_dir
+from bnnbench.config.schema import parse
 from bnnbench.errors import DivergedError
+from bnnbench.experiment.assembly import assemble
+from bnnbench.experiment.run import step
+from bnnbench.inference.method import is_sampler, update_rule
 from bnnbench.layers.conversion import sampling
-from bnnbench.methods import is_sampler, update_rule
-from bnnbench.records import COLUMNS
-from bnnbench.run import step
+from bnnbench.store.folder import COLUMNS
 
 METHODS = choices("method")
 STEPS = 8  # beyond the burn-in of 5, where chains are compared

@@ -9,9 +9,10 @@ import tarfile
 
 import pytest
 
-from bnnbench.data import _download as downloading
-from bnnbench.data import _uci, a9a, fetch_data, verify_data
-from bnnbench.data._checksum import Checksum
+from bnnbench.data import a9a, fetch_data, verify_data
+from bnnbench.data.files import download as downloading
+from bnnbench.data.files import uci
+from bnnbench.data.files.checksum import Checksum
 from bnnbench.errors import DataError
 
 CONTENT = {"a9a": b"-1 3:1 \n", "a9a.t": b"+1 4:1 \n"}
@@ -161,10 +162,10 @@ def test_cifar10_archive_is_unpacked(monkeypatch, server, tmp_path):
 
 
 def test_uci_files_are_fetched_and_checked_word_by_word(monkeypatch, server, tmp_path):
-    listed = _uci.checksums("yacht")
+    listed = uci.checksums("yacht")
     assert len(listed) == 43
     small = {file: Checksum("sha256", hashlib.sha256(b"1 2").hexdigest(), words=True) for file in list(listed)[:3]}
-    monkeypatch.setattr(_uci, "checksums", lambda folder: small)
+    monkeypatch.setattr(uci, "checksums", lambda folder: small)
     server.answers.update({f"/uci/yacht/{file}": b"1\r\n2 \n" for file in small})  # other line ends, the same words
     fetch_data("yacht", str(tmp_path))
     assert files(tmp_path) == sorted(f"uci/yacht/{file}" for file in small)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from bnnbench.chains import Chains
 from bnnbench.errors import ConfigError
+from bnnbench.inference.chains import Chains
 from bnnbench.layers import kl as forms
 from bnnbench.layers.conversion import convert, kl, sampling, sparsity
 from bnnbench.layers.dropout import Dropout

@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from bnnbench.layers import _affine, _alpha, _gaussian, _sparse, kl
-from bnnbench.layers._fused import Op, fused
+from bnnbench.layers import base, kl
 from bnnbench.layers.conversion import convert
 from bnnbench.layers.conversion import kl as kl_of_network
+from bnnbench.layers.fused import alpha, gaussian, sparse
+from bnnbench.layers.fused.ops import Op, fused
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.layers.vd import VariationalDropout
@@ -45,20 +46,20 @@ def pre_activations():
 
 
 OPS = {
-    "sparse variance": (_sparse.VARIANCE, additive),
-    "sparse KL": (_sparse.KL, additive),
-    "kept weight": (_sparse.kept_weight(3.0), with_variance),
-    "clip": (_sparse.CLIP, lambda: (LOG_ALPHA,)),
-    "variance": (_alpha.variance(math.inf), lambda: (theta(), LOG_ALPHA)),
-    "limited variance": (_alpha.variance(0.0), lambda: (theta(), LOG_ALPHA)),
-    "rate": (_alpha.rate(-1.0), lambda: (LOG_ALPHA,)),
-    "product": (_alpha.PRODUCT, lambda: (theta(), LOG_ALPHA.exp())),
-    "cubic KL": (_alpha.cubic_kl(0.0), lambda: (LOG_ALPHA,)),
+    "sparse variance": (sparse.VARIANCE, additive),
+    "sparse KL": (sparse.KL, additive),
+    "kept weight": (sparse.kept_weight(3.0), with_variance),
+    "clip": (sparse.CLIP, lambda: (LOG_ALPHA,)),
+    "variance": (alpha.variance(math.inf), lambda: (theta(), LOG_ALPHA)),
+    "limited variance": (alpha.variance(0.0), lambda: (theta(), LOG_ALPHA)),
+    "rate": (alpha.rate(-1.0), lambda: (LOG_ALPHA,)),
+    "product": (alpha.PRODUCT, lambda: (theta(), LOG_ALPHA.exp())),
+    "cubic KL": (alpha.cubic_kl(0.0), lambda: (LOG_ALPHA,)),
     "sigmoid": (kl.SIGMOID, lambda: (LOG_ALPHA,)),
-    "softplus": (_gaussian.STD, lambda: (3 * LOG_ALPHA,)),
-    "squared softplus": (_gaussian.VARIANCE, lambda: (3 * LOG_ALPHA,)),
-    "gaussian KL": (_gaussian.kl(0.7), lambda: (theta(), LOG_ALPHA)),
-    "normal": (_affine._normal(0.01), pre_activations),
+    "softplus": (gaussian.STD, lambda: (3 * LOG_ALPHA,)),
+    "squared softplus": (gaussian.VARIANCE, lambda: (3 * LOG_ALPHA,)),
+    "gaussian KL": (gaussian.kl(0.7), lambda: (theta(), LOG_ALPHA)),
+    "normal": (base._normal(0.01), pre_activations),
 }
 
 
@@ -148,9 +149,9 @@ def smooth(case):
     op, tensors = case
     log_alpha, weights = torch.linspace(-6, -1.5, 5).double(), torch.randn(5).double()
     choices = {
-        _sparse.VARIANCE: (weights, log_alpha + weights.square().log()),
-        _sparse.KL: (weights, log_alpha + weights.square().log()),
-        _alpha.PRODUCT: (weights, log_alpha.exp()),
+        sparse.VARIANCE: (weights, log_alpha + weights.square().log()),
+        sparse.KL: (weights, log_alpha + weights.square().log()),
+        alpha.PRODUCT: (weights, log_alpha.exp()),
     }
     if len(tensors) == 3:
         return op, leaves((weights, -log_alpha, weights.flip(0)))
@@ -206,7 +207,7 @@ def test_a_compiler_sees_the_plain_formula(case, monkeypatch):
 def test_sizes_that_are_no_multiple_of_eight():
     for size in (1, 2, 5, 8, 12, 24):
         inputs = leaves((torch.randn(3, size), torch.randn(3, size)))
-        torch.testing.assert_close(fused(_sparse.KL, *inputs), reference(_sparse.KL, inputs))
+        torch.testing.assert_close(fused(sparse.KL, *inputs), reference(sparse.KL, inputs))
 
 
 @pytest.mark.parametrize("name", [name for name in OPS if name not in ("kept weight", "product", "normal")])
@@ -225,7 +226,7 @@ def test_extremes_are_finite(name):
 def test_kl_of_dropped_weights_is_exact_to_rounding():
     # All at the upper limit: the smallest KL of all, 1.7e-4 a weight, and half a million of them.
     weights = torch.full((500, 1000), 0.1)
-    value = fused(_sparse.KL, weights, torch.full_like(weights, 8.5) + weights.square().log())
+    value = fused(sparse.KL, weights, torch.full_like(weights, 8.5) + weights.square().log())
     exact = weights.numel() * kl.SIGMOID.plain(torch.tensor(8.0, dtype=torch.float64))
     assert abs(value.item() - exact.item()) < weights.numel() * 2**-25  # half a unit of rounding of 1, each
 

@@ -6,8 +6,8 @@ from torch import nn
 from bnnbench.layers.conversion import convert
 from bnnbench.layers.dropout import Dropout
 from bnnbench.layers.mean_field import MeanField
+from bnnbench.layers.network import covered_by_kl, parameter_kinds
 from bnnbench.layers.normalisation import add_normalisation
-from bnnbench.layers.parameters import covered_by_kl, parameter_kinds
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.layers.vd import VariationalDropout
 from bnnbench.models import build_network

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from bnnbench.layers import _sparse, sparse_vd
-from bnnbench.layers._sparse_linear import SparseLinear, _plain
+from bnnbench.layers import sparse_vd
+from bnnbench.layers.fused import sparse
+from bnnbench.layers.fused.sparse_linear import SparseLinear, _plain
 from bnnbench.layers.kl import sigmoid
 from bnnbench.layers.sparse_vd import SparseVD
 
@@ -100,7 +101,7 @@ def test_the_most_extreme_variances_are_held_whether_the_weight_is_0_or_not(dtyp
     x, epsilon = torch.ones(3, 2, dtype=dtype, requires_grad=True), torch.ones(3, 2, dtype=dtype)
     y, kl = SparseLinear.apply(x, theta, log_sigma2, None, epsilon, None)
     limits = torch.tensor([[8.0, 8.0], [8.0, -8.0]], dtype=dtype)
-    torch.testing.assert_close(_sparse.log_alpha(theta, log_sigma2), limits)
+    torch.testing.assert_close(sparse.log_alpha(theta, log_sigma2), limits)
     torch.testing.assert_close(kl, sigmoid(limits).sum(), rtol=1e-6, atol=1e-6)
     to_x, to_theta, to_log_sigma2 = torch.autograd.grad(y.sum() + kl, (x, theta, log_sigma2), create_graph=create_graph)
     assert to_x.isfinite().all() and torch.equal(to_log_sigma2, torch.zeros_like(to_log_sigma2))

@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import nn
 
-from bnnbench import plugins
+from bnnbench.config import plugins
 from bnnbench.errors import ConfigError
 from bnnbench.models import build_network, check_model
 

@@ -108,7 +108,7 @@ def theirs(tmp_path, monkeypatch):
 
 
 def run(*words):
-    from bnnbench.cli import app
+    from bnnbench.cli.app import app
 
     return CliRunner().invoke(app, ["run", "threads=1", *words], catch_exceptions=True)
 

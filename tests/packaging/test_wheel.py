@@ -16,7 +16,9 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2]
 PARTS = ("bnnbench", "conf", "pyproject.toml", "README.md", "LICENSE")
-PROBE = "import bnnbench; from bnnbench.compose import conf_dir; print(bnnbench.__file__, conf_dir(), sep='\\n')"
+PROBE = (
+    "import bnnbench; from bnnbench.config.composition import conf_dir; print(bnnbench.__file__, conf_dir(), sep='\\n')"
+)
 
 pytest.importorskip("build")
 pytest.importorskip("hatchling")
@@ -62,7 +64,12 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize(
     "file",
-    ["bnnbench/conf/config.yaml", "bnnbench/conf/method/psgld.yaml", "bnnbench/data/_uci.sha256", "bnnbench/run.py"],
+    [
+        "bnnbench/conf/config.yaml",
+        "bnnbench/conf/method/psgld.yaml",
+        "bnnbench/data/files/uci.sha256",
+        "bnnbench/experiment/run.py",
+    ],
 )
 def test_the_wheel_holds(file, wheel):
     assert file in zipfile.ZipFile(wheel).namelist()

@@ -16,7 +16,7 @@ from bnnbench.paper import READ_OFF, Figure, Value
 from bnnbench.paper import __main__ as command
 from bnnbench.paper._publish import publish, with_block
 from bnnbench.paper._runs import planned, run_missing
-from bnnbench.results import last_scores, load_run
+from bnnbench.store.frame import last_scores, load_run
 
 Make = Callable[..., Path]
 SMALL = ("model.widths=[8]", "members.burn_in=2", "eval.every=7", "threads=1")
@@ -26,7 +26,7 @@ README = "before\n<!-- toy -->\nold\n<!-- end toy -->\nafter\n"
 
 def toy(**changes: object) -> Figure:
     """Return a figure of two runs on the embedded digits: 28 iterations each, 14 in the quick version."""
-    from bnnbench.plots.curves import draw
+    from bnnbench.analysis.plots.curves import draw
 
     settings = {
         "title": "A toy",

@@ -13,15 +13,15 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from bnnbench.assembly import check, check_size
-from bnnbench.compose import conf_dir
-from bnnbench.config import folder_name
+from bnnbench.config.composition import conf_dir
+from bnnbench.config.identity import folder_name
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.assembly import check, check_size
 from bnnbench.paper import READ_OFF, RECALLED, SEEN, Figure, Value
 from bnnbench.paper._figure import figures, load_figure
-from bnnbench.paper._runs import combinations
 from bnnbench.paper._tables import published
-from bnnbench.results import find_runs
+from bnnbench.store.frame import find_runs
+from bnnbench.sweep.plan import combinations
 
 EXPECTED = {  # runs
     "bbb_mnist": 4,

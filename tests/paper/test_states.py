@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bnnbench.cli import app
+from bnnbench.cli.app import app
 from bnnbench.paper._figure import figures, load_figure
 from bnnbench.paper._publish import publish
 from bnnbench.paper._runs import planned

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from synthetic_runs import row
 
+from bnnbench.analysis.plots import plot_curves
+from bnnbench.analysis.plots.curves import draw
 from bnnbench.errors import BnnbenchError
-from bnnbench.plots import plot_curves
-from bnnbench.plots.curves import draw
 
 
 def lines(figure, panel=0):

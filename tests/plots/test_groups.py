@@ -2,10 +2,10 @@ import pytest
 from matplotlib.markers import MarkerStyle
 from synthetic_runs import row
 
-from bnnbench.plots.groups import group, labels
-from bnnbench.plots.series import Series, limits
-from bnnbench.plots.style import METHODS, looks, sparse
-from bnnbench.results import load_runs
+from bnnbench.analysis.plots.labels import group, labels
+from bnnbench.analysis.plots.series import Series, limits
+from bnnbench.analysis.plots.style import METHODS, looks, sparse
+from bnnbench.store.frame import load_runs
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bnnbench.plots.legend import settle_legends
+from bnnbench.analysis.plots.legend import settle_legends
 
 
 def drawn(lines: list[np.ndarray], label: str = "SGLD") -> Figure:

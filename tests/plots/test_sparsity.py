@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnnbench.analysis.plots.sparsity import draw, plot_sparsity
 from bnnbench.errors import BnnbenchError
-from bnnbench.plots.sparsity import draw, plot_sparsity
 
 WEIGHTS = 1000
 
@@ -146,7 +146,7 @@ def test_another_table_is_refused(tmp_path):
 def test_drawing_never_loads_torch(tmp_path):
     file = write(tmp_path, {0.0: 500, 3.0: 1000}, [0.5, 0.1])
     code = (
-        "import sys\nfrom bnnbench.plots.sparsity import plot_sparsity\n"
+        "import sys\nfrom bnnbench.analysis.plots.sparsity import plot_sparsity\n"
         f"plot_sparsity({str(file)!r})\nprint([m for m in ('torch', 'hydra') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bnnbench import plugins
+from bnnbench.config import plugins
 from bnnbench.errors import ConfigError
 from bnnbench.schedules import check_schedule, convergence_warning, make_schedule
 

@@ -16,8 +16,8 @@ import pytest
 from fates import FATEFUL, members
 from typer.testing import CliRunner, Result
 
-from bnnbench.launchers.base import FuturesLauncher
-from bnnbench.launchers.jobs import FINISHED, Job, Outcome
+from bnnbench.sweep.jobs import Job, Outcome, Status
+from bnnbench.sweep.launchers.base import FuturesLauncher
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def sweep(here: Path, digits_read_once: None) -> Iterator[Callable[..., Result]]:
     """Return words → how the sweep `bnnbench run -m <words>` ended and what it said; its parent is this process."""
-    from bnnbench.cli import app
+    from bnnbench.cli.app import app
 
     def go(*words: str) -> Result:
         result = CliRunner().invoke(app, ["run", "-m", *words])
@@ -63,7 +63,7 @@ def planned(sweep: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Ca
 
         def run(self: FuturesLauncher, jobs: list[Job], watcher: Any) -> dict[Job, Outcome]:
             handed.extend(jobs)
-            return {job: Outcome(FINISHED) for job in jobs}
+            return {job: Outcome(Status.FINISHED) for job in jobs}
 
         with monkeypatch.context() as patch:
             patch.setattr(FuturesLauncher, "run", run)
@@ -82,7 +82,7 @@ def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def go(*words: str, **variables: str) -> subprocess.Popen[str]:
         path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
-            [sys.executable, "-m", "bnnbench.cli", "run", "-m", *words],
+            [sys.executable, "-m", "bnnbench", "run", "-m", *words],
             env={**os.environ, "PYTHONPATH": path, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

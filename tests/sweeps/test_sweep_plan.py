@@ -120,6 +120,6 @@ def test_results_that_cannot_be_written_stop_all_and_are_named_once(refused, her
     def read_only(**_):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr("bnnbench.records.tempfile.TemporaryFile", read_only)
+    monkeypatch.setattr("bnnbench.store.folder.tempfile.TemporaryFile", read_only)
     (line,) = refused(*QUICK, "seed=0,1", "results=elsewhere")
     assert line == "results=elsewhere: Read-only file system. Give a folder that can be written to."

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fates import QUICK
 
-from bnnbench.launchers.jobs import Job
-from bnnbench.launchers.local import Local, usable_cores
+from bnnbench.sweep.jobs import Job
+from bnnbench.sweep.launchers.local import Local, usable_cores
 
 
 @pytest.fixture
@@ -18,8 +18,8 @@ def processes(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
     def taken(n_jobs="auto", devices=("auto",) * 20, threads="auto", gpus=()):
-        monkeypatch.setattr("bnnbench.launchers.local.usable_cores", lambda: 8)
-        monkeypatch.setattr("bnnbench.launchers.local.visible_gpus", lambda: list(gpus))
+        monkeypatch.setattr("bnnbench.sweep.launchers.local.usable_cores", lambda: 8)
+        monkeypatch.setattr("bnnbench.sweep.launchers.local.visible_gpus", lambda: list(gpus))
         launcher = Local(n_jobs)
         jobs = [Job((), {"device": device, "threads": threads}, "", Path(str(i))) for i, device in enumerate(devices)]
         launcher.start(jobs)

@@ -1,0 +1,48 @@
+"""`bnnbench collect`: all rows of many runs as one CSV, at any time, runs still going included."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bnnbench.store import files
+from bnnbench.store.frame import frame, read_runs
+
+COUNTS = ("iteration", "grad_evals", "members")
+
+
+def collect(paths: Sequence[str | Path] | str | Path, out: Path | None = None) -> None:
+    """Write the frame of `bnnbench.store.frame.load` as CSV, in full precision, and say on stderr what was read.
+
+    Args:
+        paths: folders of runs, folders above them, or metrics.csv files.
+        out: a file ending in .csv, replaced as a whole; None is stdout.
+
+    Raises:
+        BnnbenchError: no runs, none of them readable, or no place to write to.
+    """
+    target = None if out is None else files.check_target(out, (".csv",))
+    runs, damage = read_runs(paths)
+    rows = frame(runs)
+    for column in COUNTS:  # whole numbers are written as metrics.csv has them: 300, not 300.0
+        if (rows[column].dropna() % 1 == 0).all():
+            rows[column] = rows[column].astype("Int64")
+    text = rows.to_csv(index=False)
+    if target is None:
+        sys.stdout.write(text)
+    else:
+        files.write(target, text)
+    for reason in damage:
+        print(f"left out: {reason}", file=sys.stderr)
+    print(_account(Counter(run.status for run in runs), len(damage), rows), file=sys.stderr)
+
+
+def _account(statuses: Counter[str], damaged: int, rows: pd.DataFrame) -> str:
+    total = statuses.total()
+    words = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
+    left_out = f"; {damaged} damaged left out" if damaged else ""
+    return f"read {total} run{'s' * (total != 1)} ({words}), {len(rows)} row{'s' * (len(rows) != 1)}{left_out}"

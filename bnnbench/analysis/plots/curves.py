@@ -1,0 +1,254 @@
+"""Learning curves: a measure against iterations, epochs, gradient evaluations or seconds, one line per method.
+
+The look is that of the pSGLD paper's figures. Everything comes from the folders of runs, so any figure can be drawn
+again, years later, on a machine without torch.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnnbench.analysis.plots import style
+from bnnbench.analysis.plots.labels import labels
+from bnnbench.analysis.plots.legend import settle_legends
+from bnnbench.analysis.plots.panels import (
+    PREDICTORS,
+    Y_OF_TRAINING,
+    Line,
+    Panel,
+    X,
+    Y,
+    axis_words,
+    fill,
+    panels_of,
+    why_empty,
+)
+from bnnbench.analysis.plots.series import limits
+from bnnbench.errors import BnnbenchError, did_you_mean
+from bnnbench.store.frame import load_runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_curves(
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    out: str | Path,
+    metric: str = "error",
+    x: str = "iteration",
+    split: str = "test",
+    predictor: str = "posterior",
+    formats: Sequence[str] = ("png", "pdf", "svg"),
+    title: str | None = None,
+    ylim: tuple[float, float] | None = None,
+    log_y: bool = False,
+    by: str = "method",
+) -> list[Path]:
+    """Draw the learning curves of all runs at or below `paths` and return the files written.
+
+    Runs that differ in the seed alone make one line: the mean over seeds and chains, with a band of one standard error
+    if there are at least two. Each dataset gets a panel.
+
+    Args:
+        paths: folders of runs, folders above them, or metrics.csv files.
+        out: the file to write. With an ending (``fig.pdf``) that file alone, without one a file for each of `formats`;
+            an existing folder gets files named after the metric and the split.
+        metric: a measure of metrics.csv. Errors and sparsity are shown in percent.
+        x: ``iteration``, ``epoch``, ``grad_evals`` or ``seconds`` (of training, evaluation left out).
+        split: ``test``, ``valid``, ``train`` or the name of an out-of-distribution set.
+        predictor: ``posterior`` (mean over members; the last iterate where a method has no other prediction),
+            ``current`` (the last iterate), ``both``, or ``pooled`` (the posterior mean over all chains of a run).
+        formats: among png, pdf and svg.
+        title: words above the figure.
+        ylim: limits of the y-axis, in the units shown; by default the first, high points do not squash the rest.
+        log_y: logarithmic y-axis.
+        by: ``method``, or the configuration key whose value names the lines (``method.update.lr``).
+
+    Raises:
+        BnnbenchError: a name is unknown, nothing is there to draw, or there are more datasets than fit a figure.
+    """
+    import matplotlib
+
+    files = _files(Path(out), formats, f"{metric}-{split}")
+    figure = draw(
+        paths, metric=metric, x=x, split=split, predictor=predictor, title=title, ylim=ylim, log_y=log_y, by=by
+    )
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        kind = file.suffix[1:].lower()
+        with matplotlib.rc_context(style.RC):
+            figure.savefig(file, format=kind, metadata=style.METADATA[kind])
+    return files
+
+
+def draw(
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    metric: str = "error",
+    x: str = "iteration",
+    split: str = "test",
+    predictor: str = "posterior",
+    title: str | None = None,
+    ylim: tuple[float, float] | None = None,
+    log_y: bool = False,
+    by: str = "method",
+) -> Figure:
+    """Return the figure that `plot_curves` saves; the arguments are the same."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    for what, given, allowed in (
+        ("metric", metric, Y | Y_OF_TRAINING),
+        ("x", x, X),
+        ("predictor", predictor, PREDICTORS),
+    ):
+        if given not in allowed:
+            raise BnnbenchError(f"{what}: no '{given}'.{did_you_mean(given, allowed)}")
+    if ylim is not None and not (0 if log_y else -math.inf) < ylim[0] < ylim[1]:
+        above = ", above 0" * log_y
+        raise BnnbenchError(f"y axis from {ylim[0]:g} to {ylim[1]:g} (ymin, ymax): the lower end comes first{above}.")
+    panels = panels_of(load_runs(paths))
+    for panel in panels:
+        fill(panel, metric=metric, x=x, split=split, predictor=predictor)
+    if not any(panel.lines for panel in panels):
+        raise BnnbenchError(why_empty([run for panel in panels for run in panel.runs], metric, split))
+    for panel in [panel for panel in panels if not panel.lines]:  # regression has no error, classification no RMSE
+        warnings.warn(
+            f"left out: {panel.runs[0].name('dataset')}: {why_empty(panel.runs, metric, split)}", stacklevel=2
+        )
+        panels.remove(panel)
+    for panel in panels:
+        entries = labels([line.group for line in panel.lines], [line.source for line in panel.lines], by)
+        for line, entry in zip(panel.lines, entries, strict=True):
+            line.label = entry
+    _tell_counts([line for panel in panels for line in panel.lines])
+    looks = style.looks([line.key for panel in panels for line in panel.lines])
+
+    with matplotlib.rc_context(style.RC):
+        width, height = style.PANEL
+        figure = Figure(figsize=(width * len(panels), height + 0.15), layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, ax in zip(panels, axes, strict=True):
+            _draw_panel(ax, panel, looks, log_y=log_y, ylim=ylim)
+            ax.set_ylabel(axis_words(metric, split))
+            ax.set_xlabel(X[x][1], labelpad=3)
+            _caption(ax, panel)
+            if len(panels) > 1:
+                ax.set_title(panel.runs[0].label("dataset"))
+        settle_legends(figure)
+        if title:
+            figure.suptitle(title) if len(panels) > 1 else axes[0].set_title(title)
+    return figure
+
+
+def _tell_counts(lines: Sequence[Line]) -> None:
+    """Say in the legend of how many seeds each line is the mean, unless the caption's one number is true of all."""
+    if len({line.bold.seeds for line in lines}) > 1:
+        for line in lines:
+            count = _count([line.bold.seeds], "seed")
+            line.label = f"{line.label[:-1]}, {count})" if line.label.endswith(")") else f"{line.label} ({count})"
+
+
+def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
+    if out.suffix[1:].lower() in style.METADATA and not out.is_dir():
+        return [out]
+    for kind in formats:
+        if kind not in style.METADATA:
+            raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
+    if out.suffix[1:].lower() in ("jpg", "jpeg", "eps", "ps", "tif", "tiff", "gif", "webp", "bmp", "pgf"):
+        raise BnnbenchError(f"{out}: no format '{out.suffix[1:]}'. Take one of {', '.join(style.METADATA)}.")
+    base = out / default_name if out.is_dir() else out
+    return [base.with_name(f"{base.name}.{kind}") for kind in formats]
+
+
+def _draw_panel(
+    ax: Axes,
+    panel: Panel,
+    looks: dict[tuple[str, str], style.Look],
+    *,
+    log_y: bool,
+    ylim: tuple[float, float] | None,
+) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    handles = []
+    for i, line in enumerate(panel.lines):
+        color, marker, dashes = looks[line.key]
+        if line.pale:
+            ax.plot(line.pale.x, line.pale.mean, color=color, label="_pale", **style.PALE)
+        s = line.bold
+        ax.fill_between(s.x, s.mean - s.error, s.mean + s.error, color=color, **style.BAND)
+        every = style.sparse(len(s.x), i, len(panel.lines))
+        look = style.BOLD | {"color": color, "marker": marker, "linestyle": dashes, "markevery": every}
+        if dashes != "-":  # a variant of a method drawn already: its markers are hollow
+            look |= {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 1.1}
+        handles += ax.plot(s.x, s.mean, label=line.label, **look)
+    if any(line.pale for line in panel.lines):
+        handles.append(Line2D([], [], color="#555555", label="last iterate", **style.PALE))
+    if log_y:
+        ax.set_yscale("log")
+    shown = [s for line in panel.lines for s in (line.bold, line.pale) if s]
+    low, high = ylim or limits(shown, log=log_y)
+    ax.set_ylim(low, high)
+    if log_y and high < 100 * low:  # too few powers of ten to read a value from: plain numbers between them
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.margins(x=0.02)
+    first, last = min(s.x.min() for s in shown), max(s.x.max() for s in shown)
+    if 0 <= first <= 0.25 * last:
+        ax.set_xlim(left=0)
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ax.legend(handles=handles, loc="best")
+
+
+def _caption(ax: Axes, panel: Panel) -> None:
+    """Write under the axis what the figure must not be read without: data, model, N, replicates, temperature."""
+    runs, lines = panel.runs, panel.lines
+
+    def several(values: list[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    sizes = several([f"{run.manifest['num_data']:,}" for run in runs if run.manifest.get("num_data")])
+    facts = [several([run.label("dataset") for run in runs]), several([run.label("model") for run in runs])]
+    facts += [f"N = {sizes}"] if sizes else []
+    temperatures = several([line.group.temperature for line in lines if line.group.temperature])
+    facts += [f"T = {temperatures}"] if temperatures else []
+    facts.append(_count([line.bold.seeds for line in lines], "seed"))
+    chains = [line.bold.chains for line in lines]
+    if max(chains, default=1) > 1:
+        facts.append(_count(chains, "chain") + " each")
+    if any(line.bold.seeds * line.bold.chains > 1 for line in lines):
+        facts.append("band: mean ± 1 s.e.")
+    unfinished = sum(run.status != "finished" for run in runs)
+    facts += [f"{unfinished} of {len(runs)} runs not finished"] if unfinished else []
+    facts += [f"no values: {', '.join(dict.fromkeys(panel.missing))}"] if panel.missing else []
+    # A line may break between facts, not inside one.
+    solid = " · ".join(fact.replace(" ", "\N{NO-BREAK SPACE}") for fact in facts)
+    wrapped = textwrap.fill(solid, 70, break_long_words=False).replace("\N{NO-BREAK SPACE}", " ")
+    text = wrapped.replace(" ·\n", "\n").replace("\n· ", "\n")
+    ax.annotate(
+        text,
+        (0.5, 0),
+        xycoords=ax.xaxis.label,
+        xytext=(0, -3),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=8,
+        linespacing=1.1,
+        color="#444444",
+    )
+
+
+def _count(values: list[int], word: str) -> str:
+    low, high = min(values, default=0), max(values, default=0)
+    return f"{low}–{high} {word}s" if low != high else f"{high} {word}" + ("s" if high != 1 else "")

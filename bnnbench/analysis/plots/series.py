@@ -1,0 +1,118 @@
+"""Rows of metrics.csv → the numbers of one line: mean over replicates, standard error, and limits that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bnnbench.store.frame import Run
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line.
+
+    Attributes:
+        x: [points] position, increasing.
+        mean: [points] mean over the replicates present at each point.
+        error: [points] standard error of that mean; nan with fewer than two replicates.
+        seeds: how many seeds.
+        chains: how many chains per seed (1 where chains are pooled).
+        pooled: how many networks one pooled prediction averages over; 0 if each chain is judged by itself.
+    """
+
+    x: np.ndarray
+    mean: np.ndarray
+    error: np.ndarray
+    seeds: int
+    chains: int
+    pooled: int = 0
+
+
+def series(
+    runs: Sequence[Run],
+    *,
+    metric: str,
+    x: str,
+    split: str,
+    predictor: str,
+    scale: float = 1.0,
+    pool: bool = False,
+) -> Series | None:
+    """Return the line of `runs` (the same configuration under several seeds), or None if there is nothing to draw.
+
+    A replicate is a (seed, chain). A method that records no prediction per chain, only the pooled one (a deep
+    ensemble), has its seeds as replicates, and so has any method with several chains if `pool`. Replicates are matched
+    by iteration even when `x` is a time, which no two runs share; `x` is then their mean.
+    """
+    parts = []
+    for run in runs:
+        rows = run.metrics
+        rows = rows[(rows["split"] == split) & (rows["predictor"] == predictor)]
+        # Folders without a seed in their config are replicates of their own.
+        seed = run.folder.name if run.seed is None else run.seed
+        parts.append(
+            pd.DataFrame(
+                {"iteration": rows["iteration"], "seed": str(seed), "chain": rows["chain"]}
+                | {"x": rows[x], "y": rows[metric] * scale}
+            )
+        )
+    rows = pd.concat(parts, ignore_index=True).dropna()
+    each = rows[rows["chain"] != "all"]
+    pooled = 0
+    if (each.empty or pool) and (rows["chain"] == "all").any():
+        each, pooled = rows[rows["chain"] == "all"], max(int(run.config.get("chains") or 1) for run in runs)
+    if each.empty:
+        return None
+    # First within a replicate: a run copied to a second folder must not count as new evidence.
+    replicates = each.groupby(["iteration", "seed", "chain"])[["x", "y"]].mean()
+    at = replicates.groupby("iteration")
+    error = at["y"].std(ddof=1) / np.sqrt(at["y"].count())
+    return Series(
+        x=at["x"].mean().to_numpy(float),
+        mean=at["y"].mean().to_numpy(float),
+        error=error.to_numpy(float),
+        seeds=each["seed"].nunique(),
+        chains=each["chain"].nunique(),
+        pooled=pooled if pooled > 1 else 0,
+    )
+
+
+def limits(lines: Iterable[Series], log: bool = False, start: float = 0.1, room: float = 0.08) -> tuple[float, float]:
+    """Return y-limits that the first, high points do not squash.
+
+    The upper limit covers everything after the first `start` of the x-range, bands included, with `room` of the height
+    to spare; the lower one covers all points. If the first points reach only a little higher, they are shown too.
+    """
+    x, y = _corners(lines)
+    if log:
+        x, y = x[y > 0], np.log10(y[y > 0])
+    if not len(y):
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    late = y[x >= x.min() + start * (x.max() - x.min())]
+    low, high = y.min(), late.max()
+    height = high - low
+    if y.max() <= high + 0.3 * height:
+        high = y.max()
+        height = high - low
+    if height == 0:
+        height = abs(high) or 1.0  # a flat line goes in the middle
+    bottom, top = low - room * height, high + room * height
+    if log:
+        return 10**bottom, 10**top
+    return (max(bottom, 0.0) if low >= 0 else bottom), top
+
+
+def _corners(lines: Iterable[Series]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the finite points of all lines and of the edges of their bands."""
+    lines = list(lines)
+    x = np.concatenate([np.tile(line.x, 3) for line in lines] or [np.empty(0)])
+    y = np.concatenate(
+        [part for line in lines for part in (line.mean, line.mean - line.error, line.mean + line.error)]
+        or [np.empty(0)]
+    )
+    keep = np.isfinite(x) & np.isfinite(y)
+    return x[keep], y[keep]

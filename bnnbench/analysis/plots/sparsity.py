@@ -1,0 +1,171 @@
+"""The figure of `bnnbench sparsity`: error and fraction of dropped weights against the threshold of log α."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bnnbench.analysis.plots import style
+from bnnbench.errors import BnnbenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SPLITS = {"test": "Test", "valid": "Validation"}
+Row = dict[str, str]
+
+
+def plot_sparsity(
+    table: str | Path,
+    *,
+    out: str | Path | None = None,
+    formats: Sequence[str] = ("png", "pdf", "svg"),
+    title: str | None = None,
+) -> list[Path]:
+    """Draw a sparsity_curve.csv and return the files written.
+
+    Args:
+        table: the CSV.
+        out: the figure's name without ending; default: that of the CSV, beside it.
+        formats: among png, pdf and svg.
+        title: words above the figure.
+
+    Raises:
+        BnnbenchError: no such format, or not such a CSV.
+    """
+    import matplotlib
+
+    table = Path(table)
+    check_formats(formats)
+    figure, base = draw(table, title), table.with_suffix("") if out is None else Path(out)
+    base.parent.mkdir(parents=True, exist_ok=True)
+    files = [base.with_name(f"{base.name}.{kind}") for kind in formats]
+    for kind, file in zip(formats, files, strict=True):
+        with matplotlib.rc_context(style.RC):
+            figure.savefig(file, format=kind, metadata=style.METADATA[kind])
+    return files
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raise BnnbenchError unless all are formats that figures are written in."""
+    for kind in formats:
+        if kind not in style.METADATA:
+            raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
+
+
+def draw(table: str | Path, title: str | None = None) -> Figure:
+    """Return the figure: the score above, on a logarithmic axis where it spans a decade; what is dropped below."""
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows = _read(Path(table))
+    splits = sorted({row["split"] for row in rows}, key=lambda name: name != "test")  # the test split in front
+    first = [row for row in rows if row["split"] == splits[0]]
+    own = next((row for row in first if row["own"] == "1"), None)
+    with matplotlib.rc_context(style.RC):
+        width, height = style.PANEL
+        figure = Figure(figsize=(width, 1.4 * height), layout="constrained")
+        above, below = figure.subplots(2, 1, sharex=True)
+        _draw_scores(above, {split: [row for row in rows if row["split"] == split] for split in splits})
+        _draw_dropped(below, first)
+        below.set_xlabel(r"Threshold of $\log\,\alpha$")
+        below.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
+        figure.align_ylabels()
+        for ax in (above, below):
+            ax.margins(x=0.02)
+            if own:
+                ax.axvline(float(own["threshold"]), color="#4D4D4D", linestyle=":", linewidth=1.1, zorder=1)
+        if own:
+            below.set_title(_about_own(own), fontsize=8, color="#444444")  # inside the axes it could hide the curve
+        if title:
+            above.set_title(title)
+    return figure
+
+
+def _draw_dropped(ax: Axes, rows: list[Row]) -> None:
+    """Draw what is dropped; if most is, on an axis where 90, 99 and 99.9 % are as far from one another.
+
+    100 % would be infinitely far on that axis: it stands just beyond the last value, reached by a dashed line.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    x, kept = [float(row["threshold"]) for row in rows], [int(row["kept"]) / int(row["weights"]) for row in rows]
+    smallest = min((k for k in kept if k > 0), default=1.0)
+    tenfold = smallest < 0.1
+    y = [k if k > 0 else math.nan for k in kept] if tenfold else [100 * (1 - k) for k in kept]
+    look = {"color": style.CYCLE[1].color, "marker": style.CYCLE[1].marker, **style.BOLD}
+    every = style.sparse(len(x), 0, 1)
+    ax.plot(x, y, markevery=every, **look)
+    if tenfold:
+        decades = -math.log10(smallest)
+        nothing, empty = smallest * 10 ** -max(0.4, 0.15 * decades), kept.count(0)
+        deepest = math.floor(decades + 1e-9) if empty else math.ceil(decades)
+        ticks = [0.5, *(10.0**-i for i in range(deepest + 1))]
+        between = [i * tick for tick in ticks[1:] for i in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)]
+        if empty:  # the lowest thresholds, which rows begin with; the line ends at the first that keeps a weight
+            ends = [nothing] * empty + y[empty : empty + 1]
+            ax.plot(x[: empty + 1], ends, markevery=every, linestyle=(0, (2, 1)), **look)
+            ticks.append(nothing)
+        names = {tick: f"{100 * (1 - tick):.10g}" for tick in ticks} | ({nothing: "100"} if empty else {})
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(FixedLocator(ticks))
+        ax.yaxis.set_minor_locator(FixedLocator([tick for tick in between if tick >= smallest]))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: names.get(value, "")))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_ylim(1.3, 0.7 * (nothing if empty else smallest))
+    else:
+        ax.set_ylim(-3, 103)
+    ax.set_ylabel("Weights dropped (%)")
+
+
+def _about_own(own: Row) -> str:
+    """Return what the run's own threshold drops, in words."""
+    at, dropped, compression = (float(own[key]) for key in ("threshold", "dropped", "compression"))
+    left = f"1/{compression:.4g} left" if math.isfinite(compression) else "nothing left"
+    return f"dotted: the run's threshold, {at:g}: {100 * dropped:.2f} % dropped, {left}"
+
+
+def _draw_scores(ax: Axes, rows_of: dict[str, list[Row]]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    metric = "error" if "error" in next(iter(rows_of.values()))[0] else "rmse"
+    scale, words = (100, "error (%)") if metric == "error" else (1, "RMSE")
+    values: list[float] = []
+    for i, (split, rows) in enumerate(rows_of.items()):
+        look, x = style.CYCLE[0], [float(row["threshold"]) for row in rows]
+        y = [scale * float(row[metric]) for row in rows]
+        values += y
+        if i == 0:
+            every = style.sparse(len(x), 0, 1)
+            ax.plot(x, y, color=look.color, marker=look.marker, markevery=every, label=split, **style.BOLD)
+        else:
+            ax.plot(x, y, color=look.color, label=split, **style.PALE)
+    ax.set_ylabel(words[:1].upper() + words[1:] if len(rows_of) > 1 else f"{SPLITS.get(split, split)} {words}")
+    if len(rows_of) > 1:
+        ax.legend(loc="best")
+    low, high = min(values), max(values)
+    if low > 0 and high > 10 * low:  # guessing is wrong in most data, a good network in few
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _read(table: Path) -> list[Row]:
+    try:
+        with table.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except FileNotFoundError:
+        raise BnnbenchError(f"{table}: no such file. `bnnbench sparsity RUN` makes it.") from None
+    columns = set(rows[0]) if rows else set()
+    if (
+        not {"threshold", "own", "weights", "kept", "dropped", "compression", "split"} <= columns
+        or not {"error", "rmse"} & columns
+    ):
+        raise BnnbenchError(f"{table}: not a table of `bnnbench sparsity`.")
+    return rows

@@ -1,0 +1,66 @@
+"""The verbs that take up the network of a run: sparsity, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnnbench.cli.common import guarded
+
+Device = Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+Chain = Annotated[int, typer.Option(help="Which of the run's K networks, from 0.")]
+OutFolder = Annotated[Path | None, typer.Option(help="Folder for the files; else the run's own.")]
+
+
+def sparsity_command(
+    run: RunPath,
+    chain: Chain = 0,
+    thresholds: Annotated[
+        str | None, typer.Option(help="Of log α: -2,0,3 or first:last:step; else -8:8:0.5. The run's own joins them.")
+    ] = None,
+    out: OutFolder = None,
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
+    device: Device = "auto",
+) -> None:
+    """Drop weights with log α above a threshold: error and what is left against the threshold, without retraining."""
+
+    def action() -> None:
+        from bnnbench.deploy.sparsity_curve import GRID, parse_thresholds, sparsity_curve
+
+        grid = GRID if thresholds is None else parse_thresholds(thresholds)
+        kinds = tuple(f.strip() for f in formats.split(","))
+        for path in sparsity_curve(run, chain=chain, thresholds=grid, out=out, formats=kinds, device=device):
+            typer.echo(str(path))
+
+    guarded(action)
+
+
+def export_command(
+    run: RunPath,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="Write the weights that are not 0 to a compressed file too.")
+    ] = False,
+    chain: Chain = 0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Drop weights with log α above it; else the layers' own. Takes --sparse.", show_default=False
+        ),
+    ] = None,
+    out: OutFolder = None,
+    device: Device = "auto",
+) -> None:
+    """Write a trained network as a plain one, for use without stochastic layers; check it against the run.
+
+    Weights that the run's layers drop when they predict, as Sparse VD's do above their threshold, are 0 in it.
+    """
+
+    def action() -> None:
+        from bnnbench.deploy.export import export
+
+        export(run, sparse=sparse, chain=chain, threshold=threshold, out=out, device=device)
+
+    guarded(action)

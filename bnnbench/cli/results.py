@@ -1,0 +1,109 @@
+"""The verbs that read what runs have recorded: plot, compare, collect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnnbench.cli.common import choice, complete_among, guarded, words
+from bnnbench.tasks.measures import MEASURES
+
+# The words that `plot` takes: written out, for the modules that own them import pandas and numpy.
+X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
+PREDICTORS = ("posterior", "current", "both", "pooled")
+JUDGED = ("best", "posterior", "current", "per_chain")  # of `compare`
+
+
+def plot_command(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    metric: Annotated[str, choice(MEASURES)] = "error",
+    x: Annotated[str, choice(X_AXES)] = "iteration",
+    split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
+    predictor: Annotated[str, choice(PREDICTORS)] = "both",
+    by: Annotated[str, typer.Option(help="method | a key such as method.update.lr: what names the lines")] = "method",
+    out: Annotated[
+        Path, typer.Option(help="A folder, a name without ending (one file per format), or a file such as error.pdf.")
+    ] = Path("."),
+    formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
+    title: Annotated[str | None, typer.Option(help="Title above the figure.")] = None,
+    log_y: Annotated[bool, typer.Option("--log-y", help="Logarithmic y axis.")] = False,
+    ymin: Annotated[float | None, typer.Option(help="Lower end of the y axis, in the axis' unit.")] = None,
+    ymax: Annotated[float | None, typer.Option(help="Upper end of the y axis, in the axis' unit.")] = None,
+) -> None:
+    """Draw learning curves, by default test error against iterations, in the style of the pSGLD paper."""
+
+    def action() -> None:
+        from bnnbench.analysis.plots import plot_curves
+        from bnnbench.errors import ConfigError
+
+        if (ymin is None) != (ymax is None):
+            raise ConfigError("--ymin and --ymax: give both or neither.")
+        written = plot_curves(
+            paths,
+            metric=metric,
+            x=x,
+            split=split,
+            predictor=predictor,
+            out=out,
+            formats=tuple(f.strip() for f in formats.split(",")),
+            title=title,
+            log_y=log_y,
+            ylim=None if ymin is None or ymax is None else (ymin, ymax),
+            by=by,
+        )
+        for path in written:
+            typer.echo(str(path))
+
+    guarded(action)
+
+
+def compare_command(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    by: Annotated[
+        str, typer.Option(help="Comma-separated: method, model, or keys such as method.update.lr.")
+    ] = "method",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated, the one to compare in first: a measure of metrics.csv or seconds.",
+            show_default="error,nll,ece,seconds; regression: rmse,nll,seconds",
+            autocompletion=complete_among("seconds", *MEASURES),
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
+    predictor: Annotated[str, choice(JUDGED)] = "best",
+    out: Annotated[Path | None, typer.Option(help="Write the table too: FILE.csv or FILE.md.")] = None,
+) -> None:
+    """Compare finished runs: means over seeds, and paired differences to the best with intervals and p-values.
+
+    best is the posterior mean, over all chains of a run, or the last iterate of a method that has no such mean;
+    per_chain is the same of each chain by itself, each one more repetition.
+    """
+
+    def action() -> None:
+        from bnnbench.analysis.compare import compare
+        from bnnbench.analysis.tables import ENDINGS, show
+        from bnnbench.experiment.progress import make_console
+        from bnnbench.store.files import check_target
+
+        target = None if out is None else check_target(out, ENDINGS)
+        metrics = None if metric is None else words(metric)
+        show(compare(paths, by=words(by), metrics=metrics, split=split, predictor=predictor), make_console(), target)
+
+    guarded(action)
+
+
+def collect_command(
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="FILE.csv, replaced as a whole.", show_default="stdout")] = None,
+) -> None:
+    """Write all rows of all runs as one CSV: the settings that differ, the seed, the columns of metrics.csv."""
+
+    def action() -> None:
+        from bnnbench.analysis.collect import collect
+
+        collect(paths, out)
+
+    guarded(action)

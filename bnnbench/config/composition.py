@@ -1,0 +1,118 @@
+"""Overrides in Hydra's grammar → the resolved configuration of one run."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bnnbench.config.hydra_errors import translate
+from bnnbench.config.plugins import PACKAGE
+from bnnbench.errors import BnnbenchError, ConfigError
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from omegaconf import DictConfig
+
+# Resolvers that Hydra caches, as ${now:…}: one value for all configurations that this process composes.
+_resolved_once: list[DictConfig] = []
+
+
+def conf_dir() -> Path:
+    """Return the folder of the configuration: inside an installed package, or at the top of a source checkout."""
+    for candidate in (PACKAGE / "conf", PACKAGE.parent / "conf"):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    raise BnnbenchError(f"conf/config.yaml is neither in {PACKAGE} nor beside it: is the installation complete?")
+
+
+def choices(group: str) -> list[str]:
+    """Return the names of the yaml files of `group` that ship with the package."""
+    return sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+
+
+def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """Return the resolved configuration of the run that ``bnnbench run <overrides>`` makes.
+
+    Args:
+        overrides: in Hydra's grammar, one value for each key: ``method=sgld``, ``+method.optimizer.beta=0.9``,
+            ``hydra.job.num=3``. Of two for one key the later holds.
+        config_dirs: further folders of yaml files, searched before those of the package (Hydra's ``--config-dir``).
+
+    Raises:
+        ConfigError: an override, or a file that one of them chooses, is wrong.
+    """
+    from omegaconf import OmegaConf
+
+    try:
+        cfg = _composed(overrides, config_dirs)
+        with _as_hydra_config(cfg):  # what ${hydra:job.num} refers to
+            run = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+            if _resolved_once:
+                OmegaConf.copy_cache(from_config=_resolved_once[0], to_config=run)
+            resolved = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
+    except Exception as error:
+        translated = translate(error)
+        if translated is error:
+            raise
+        raise translated from error
+    _resolved_once[:] = [run]
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def chosen_files(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> dict[str, str]:
+    """Return config group → the name of the file that `overrides` choose, such as ``schedule`` → ``constant``."""
+    choices = _composed(overrides, config_dirs).hydra.runtime.choices
+    return {str(group): name for group, name in choices.items() if "/" not in str(group)}
+
+
+def config_loader(config_dirs: Sequence[str | Path] = ()) -> ConfigLoader:
+    """Return Hydra's loader of the package's configuration, with `config_dirs` searched first.
+
+    Raises:
+        ConfigError: one of `config_dirs` is no folder.
+    """
+    folders = [os.path.abspath(folder) for folder in config_dirs]
+    for given, folder in zip(config_dirs, folders, strict=True):
+        if not os.path.isdir(folder):
+            raise ConfigError(f"--config-dir {given}: no such folder. Give one that holds method/, model/ or the like.")
+    return _loader(tuple(folders))
+
+
+@functools.cache
+def _loader(folders: tuple[str, ...]) -> ConfigLoader:
+    from hydra import version
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.utils import JobRuntime, setup_globals
+
+    version.setbase("1.3")
+    setup_globals()  # Hydra's resolvers
+    JobRuntime.instance().set("name", "bnnbench")
+    search_path = create_config_search_path(str(conf_dir()))
+    for folder in reversed(folders):
+        search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema", path=None))
+    return ConfigLoaderImpl(search_path)
+
+
+def _composed(overrides: Sequence[str], config_dirs: Sequence[str | Path]) -> DictConfig:
+    from hydra.types import RunMode
+
+    return config_loader(config_dirs).load_configuration("config", list(overrides), run_mode=RunMode.RUN)
+
+
+@contextmanager
+def _as_hydra_config(cfg: DictConfig) -> Iterator[None]:
+    from hydra.core.hydra_config import HydraConfig
+
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(cfg)
+    try:
+        yield
+    finally:
+        HydraConfig.instance().cfg = before

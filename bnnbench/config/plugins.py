@@ -1,0 +1,68 @@
+"""Samplers, models, datasets and schedules are found by name: a file of the package, or a dotted name of the user's.
+
+No registry: ``psgld`` in the folder ``samplers`` is ``bnnbench/samplers/psgld.py``. A name with a dot
+(``mypkg.mysampler`` or ``mypkg.nets.wide``) is imported from the user's own code, the working directory included.
+Files whose name starts with an underscore are helpers, not plug-ins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bnnbench.errors import ConfigError, did_you_mean
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def names(folder: str) -> list[str]:
+    """Return the names of the package's own plug-ins in `folder`: ``samplers``, ``models``, ``data``, ``schedules``."""
+    return sorted(p.stem for p in (PACKAGE / folder).glob("*.py") if not p.stem.startswith("_"))
+
+
+def find(folder: str, name: str) -> ModuleType | Callable[..., Any]:
+    """Return the module ``bnnbench.<folder>.<name>``, or what a dotted `name` stands for (module or attribute).
+
+    Raises:
+        ConfigError: no such file, or the user's module does not import.
+    """
+    if "." in name:
+        return _import_dotted(name)
+    if name not in names(folder):
+        raise ConfigError(
+            f"{folder}: no '{name}'.{did_you_mean(name, names(folder))} Your own code goes by a dotted name."
+        )
+    return importlib.import_module(f"bnnbench.{folder}.{name}")
+
+
+def function(folder: str, name: str, attribute: str) -> Callable[..., Any]:
+    """Return the callable that `name` stands for: `attribute` of its module, or the dotted name itself if callable."""
+    found = find(folder, name)
+    if isinstance(found, ModuleType):
+        if not callable(getattr(found, attribute, None)):
+            raise ConfigError(f"{folder}: '{name}' ({found.__name__}) has no function '{attribute}'.")
+        return getattr(found, attribute)
+    return found
+
+
+def _import_dotted(name: str) -> ModuleType | Callable[..., Any]:
+    if os.getcwd() not in sys.path:  # a console script, unlike `python -m`, does not look in the working directory
+        sys.path.append(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        # Only "the name is no module" sends us on to its parent; an import failing inside it is the user's to see.
+        if not (missing.name and (name == missing.name or name.startswith(missing.name + "."))):
+            raise ConfigError(f"{name}: importing it failed: {missing}") from missing
+    module, _, attribute = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"{name}: not found ({error}). Is its folder the working directory or on PYTHONPATH?"
+        ) from error

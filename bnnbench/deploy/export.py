@@ -1,0 +1,289 @@
+"""`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
+
+network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
+network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, head,
+                 and the threshold of log α that was applied: one, by layer if they differ, null if no layer drops
+network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by compressed sparse rows (`bnnbench.csr`),
+                 everything else as it is, and the same facts
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import pickle
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from bnnbench import __version__
+from bnnbench.deploy.csr import from_csr, to_csr
+from bnnbench.deploy.trained import Trained, check_folder, load_trained
+from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.experiment.progress import make_console
+from bnnbench.layers.conversion import deconvert
+from bnnbench.layers.normalisation import add_normalisation
+from bnnbench.layers.sparsity import NO_ALPHA, count_weights, prune, threshold_of_layers
+from bnnbench.models import build_network
+from bnnbench.tasks import metrics
+from bnnbench.tasks.likelihood import HEADS, likelihood_for
+
+FORMAT = 1
+DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
+UNREADABLE = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError)
+State = dict[str, Tensor]
+
+
+@dataclass
+class Exported:
+    """What an export wrote, and what became of it when it was read again.
+
+    Attributes:
+        files: the networks written.
+        weights, kept: |w| and |w ≠ 0|; biases do not count.
+        unpruned: bytes of the plain network's state with no weight dropped.
+        score: the reloaded network's test error, a fraction; RMSE in the target's units for regression.
+        differences: file → the largest difference of its outputs on the test split from the run's; 0 is to the bit.
+    """
+
+    files: list[Path]
+    weights: int
+    kept: int
+    unpruned: int
+    score: float
+    differences: dict[Path, float] = field(default_factory=dict)
+
+
+def export(
+    folder: str | Path,
+    *,
+    sparse: bool = False,
+    chain: int = 0,
+    threshold: float | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    console: Console | None = None,
+) -> Exported:
+    """Write one chain's network of the run in `folder` as a plain one, read it again and compare its predictions.
+
+    Args:
+        folder: of the run.
+        sparse: whether to write network_csr.pt too; it takes weights to drop. Without it one of an earlier export,
+            which would not belong to the new network.json, is removed. Either way the weights are those that the
+            layers predict with, 0 where layers with a threshold, as Sparse VD's, drop them.
+        chain: which of the networks.
+        threshold: of log α, in place of the layers' own; with `sparse` only.
+        out: folder of the files; default: the run's.
+        device: where predictions are compared.
+        console: where to print.
+
+    Raises:
+        ConfigError: nothing to prune by, a network whose predictions depend on the batch; no such chain.
+        BnnbenchError: the predictions of a reloaded network are not those of the run; and see `load_trained`.
+    """
+    if threshold is not None and not sparse:
+        raise ConfigError("--threshold: without --sparse the layers' own holds, if they have one. Add --sparse.")
+    if threshold is not None and not math.isfinite(threshold):
+        raise ConfigError(f"--threshold {threshold}: give a number.")
+    check_folder(out)
+    console = console or make_console()
+    trained = load_trained(folder, device)
+    network = trained.network(chain)
+    if sparse:
+        _check_prunable(trained, network, threshold)
+    if threshold is not None:
+        prune(network, threshold)
+    network = trained.settle(network)
+    target = Path(out) if out is not None else trained.folder
+    target.mkdir(parents=True, exist_ok=True)
+    applied = _thresholds(network, threshold)
+    done = _write(trained, network, target, sparse, {"chain": chain, "threshold": applied})
+    _compare(trained, network, done)
+    _print(trained, done, chain, threshold, applied, console)
+    wrong = [f"{path.name} by up to {gap:.3g}" for path, gap in done.differences.items() if gap != 0]
+    if wrong:
+        raise BnnbenchError(f"{target}: the reloaded network does not predict what the run does: {', '.join(wrong)}.")
+    return done
+
+
+def _check_prunable(trained: Trained, network: nn.Module, threshold: float | None) -> None:
+    drops = any(hasattr(m, "kept") for m in network.modules())
+    alpha = any(hasattr(m, "current_log_alpha") for m in network.modules())
+    if not drops and not alpha:
+        raise ConfigError(f"{trained.folder}: --sparse: {NO_ALPHA} Leave out --sparse.")
+    if not drops and threshold is None:
+        raise ConfigError(
+            f"{trained.folder}: --sparse: these layers have no threshold of their own. Give --threshold; "
+            "`bnnbench sparsity` shows what it costs."
+        )
+
+
+def _thresholds(network: nn.Module, given: float | None) -> float | dict[str, float] | None:
+    """Return the threshold above which weights are 0 in the files, by layer if they differ; None: no layer drops."""
+    if given is not None:
+        return float(given)
+    own = threshold_of_layers(network)
+    return own if len(set(own.values())) > 1 else next(iter(own.values()), None)
+
+
+def _write(trained: Trained, network: nn.Module, target: Path, sparse: bool, choice: dict[str, Any]) -> Exported:
+    """Write the files of `network`, whose layers are the run's."""
+    plain = deconvert(deepcopy(network))
+    about = {**_about(trained), **choice, "iteration": trained.iteration}
+    state = _state(plain)
+    dense = target / DENSE
+    (target / CSR).unlink(missing_ok=True)  # of an earlier export: beside other files it would be taken for theirs
+    _save(state, dense)
+    partial = target / f"{ABOUT}.partial"
+    partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, target / ABOUT)
+    files = [dense]
+    if sparse:
+        names = {f"{n}.weight" if n else "weight" for n, m in plain.named_modules() if _has_rows(m)}
+        rows = {name: to_csr(state[name]) for name in names}
+        rest = {name: value for name, value in state.items() if name not in names}
+        files.append(target / CSR)
+        _save({"format": FORMAT, "about": about, "csr": rows, "dense": rest}, files[-1])
+    unpruned = target / f"{DENSE}.unpruned.partial"
+    _save(_state(deconvert(deepcopy(network), weight_of=lambda layer: layer.weight)), unpruned)
+    size = unpruned.stat().st_size
+    unpruned.unlink()
+    return Exported(files, *count_weights(plain), unpruned=size, score=float("nan"))
+
+
+def _has_rows(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | nn.Conv2d)
+
+
+def _about(trained: Trained) -> dict[str, Any]:
+    """Return what the network can be rebuilt from, in words and numbers alone."""
+    config, data = trained.config, trained.parts.data
+    return {
+        "format": FORMAT,
+        "bnnbench": __version__,
+        "model": config.model,
+        "in_shape": list(data.in_shape),
+        "outputs": trained.parts.evaluator.likelihood.outputs,
+        "norm": config.method.norm,
+        "head": HEADS[data.task][0] if config.head == "auto" else config.head,
+        "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},  # inputs are prepared as this says
+        "target_mean": data.target_mean,  # regression: y in original units = output · std + mean
+        "target_std": data.target_std,
+        "method": config.method.name,
+    }
+
+
+def _state(network: nn.Module) -> State:
+    """Return a copy of the state on the CPU; each tensor is stored by itself, not as a piece of a larger one."""
+    state = network.state_dict()
+    for name, value in state.items():
+        state[name] = value.detach().to("cpu", copy=True).contiguous()
+    return state
+
+
+def _save(content: Any, path: Path) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as stream:  # given a path, torch would write its name into the file
+            torch.save(content, stream)
+    except RuntimeError as error:  # how torch reports that the disk is full
+        partial.unlink(missing_ok=True)
+        raise BnnbenchError(f"{path} could not be written ({str(error).splitlines()[0]}).") from error
+    os.replace(partial, path)
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """Return the plain network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
+
+    It needs no data, and no run. A model of your own must be importable, as it was for the run.
+
+    Raises:
+        BnnbenchError: not such a file, or a damaged one. ConfigError: a model that this installation does not have.
+    """
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        compressed = "csr" in content and "about" in content
+        about = content["about"] if compressed else json.loads((path.parent / ABOUT).read_text("utf-8"))
+        state = content
+        if compressed:
+            state = {**content["dense"], **{name: from_csr(stored) for name, stored in content["csr"].items()}}
+        settings = (about["model"], tuple(about["in_shape"]), about["outputs"])
+        norm, head = about["norm"], about["head"]
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename))
+        beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
+        raise BnnbenchError(f"{missing}: no such file.{beside} `bnnbench export RUN` makes it.") from None
+    except UNREADABLE:
+        raise BnnbenchError(f"{path}: damaged, or no file of `bnnbench export`. Export the run once more.") from None
+    likelihood = likelihood_for("classification" if head == "softmax" else "regression", about["outputs"], head)
+    with torch.random.fork_rng(devices=[]):  # the initial values are replaced
+        network = likelihood.wrap(add_normalisation(build_network(*settings), norm))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise BnnbenchError(f"{path}: not the state of the model that it names: {first}") from None
+    return network.eval()
+
+
+@torch.no_grad()
+def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
+    """Read the files again and set `done`'s score and differences, from the test split in the run's own batches."""
+    parts, split = trained.parts, trained.parts.data.evaluation["test"]
+    batches = split.x.split(max(1, trained.config.eval.batch_size // trained.config.chains))
+    expected = torch.cat([network(batch) for batch in batches])
+    for path in done.files:
+        loaded = load_network(path).to(parts.device)
+        outputs = torch.cat([loaded(batch) for batch in batches])
+        gap = (outputs.double() - expected.double()).abs().max().item()
+        done.differences[path] = 0.0 if torch.equal(outputs, expected) else gap
+    predicted = parts.evaluator.likelihood.predict(outputs.double())
+    if parts.data.task == "regression":
+        done.score = metrics.rmse(predicted[..., 0], split.y, parts.data.target_std).item()
+    else:
+        done.score = metrics.error(predicted, split.y).item()
+
+
+def _print(
+    trained: Trained, done: Exported, chain: int, threshold: float | None, applied: Any, console: Console
+) -> None:
+    """Say what was written, how large it is, and whether it predicts what the run does."""
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+    for note in trained.notes:
+        say(f"note: {note}")
+    if trained.config.method.predictive.name == "monte_carlo":
+        say("note: the network of the mean weights; the run's posterior rows are means over draws")
+    table = Table(title=f"{trained.title}, chain {chain}", title_justify="left")
+    for head in ("file", "bytes", "of the unpruned"):
+        table.add_column(head, justify="left" if head == "file" else "right", no_wrap=True, overflow="fold")
+    sizes = [("(plain, unpruned)", done.unpruned), *((path.name, path.stat().st_size) for path in done.files)]
+    for name, size in sizes:
+        table.add_row(name, f"{size:,}".replace(",", " "), f"{100 * size / done.unpruned:.1f} %")
+    console.print(table)
+    by = f" (log α ≤ {applied:g})" if isinstance(applied, float) else ""
+    if done.kept < done.weights and len(done.files) == 1:
+        say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
+    compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
+    say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
+    metric = "rmse" if trained.parts.data.task == "regression" else "error"
+    score = f"{done.score:.6g}" if metric == "rmse" else f"{100 * done.score:.2f} %"
+    same = all(gap == 0 for gap in done.differences.values())
+    run = "the run's" if threshold is None else "those of the run's layers at that threshold"
+    verdict = f"predictions equal {run} to the bit" if same else f"predictions are NOT {run}"
+    say(f"read again from {' and '.join(path.name for path in done.files)}: test {metric} {score}, {verdict}")
+    last = [r for r in trained.rows if (r["split"], r["predictor"], r["chain"]) == ("test", "current", chain)]
+    if threshold is None and last and last[0].get(metric) != done.score:
+        say(f"note: the run recorded {last[0].get(metric)}: it was evaluated elsewhere, or with its chains together")
+    for path in (done.files[0], done.files[0].with_name(ABOUT), *done.files[1:]):
+        say(str(path))

@@ -1,0 +1,177 @@
+"""A run read back from its folder: the parts that it was made of, with the parameters of its last checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bnnbench.config.schema import RunConfig
+from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.experiment import machine
+from bnnbench.experiment.assembly import Parts, assemble, check
+from bnnbench.experiment.evaluation import Row
+from bnnbench.inference import normalisation
+from bnnbench.inference.chains import Chains
+from bnnbench.layers.normalisation import norm_modules
+from bnnbench.store.frame import Run, find_runs, is_run, load_run
+
+
+@dataclass
+class Trained:
+    """A trained run.
+
+    Attributes:
+        run: its folder, configuration and manifest as recorded.
+        config: the configuration in use, on the device asked for.
+        parts: what it is made of; the chains are those of the checkpoint.
+        iteration: of the checkpoint.
+        rows: of the evaluation at that iteration.
+    """
+
+    run: Run
+    config: RunConfig
+    parts: Parts
+    iteration: int
+    rows: list[Row]
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        return self.run.folder
+
+    @property
+    def title(self) -> str:
+        """Method, data and model in the legend's words."""
+        return f"{self.config.method.label} on {self.run.label('dataset')}, {self.run.label('model')}"
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever uses this run should know."""
+        notes = []
+        if self.run.status != "finished":
+            notes.append(f"{self.run.status}, not finished: iteration {self.iteration} of {self.parts.iterations}")
+        if self.config.method.predictive.name == "samples":
+            notes.append("the network is the chain's last iterate, not the posterior mean")
+        return notes
+
+    def network(self, chain: int = 0) -> nn.Module:
+        """Return a copy of one chain's network, layers as in training, modules in the mode of the run.
+
+        Raises:
+            ConfigError: no such chain.
+        """
+        chains = self.parts.chains
+        if not 0 <= chain < chains.count:
+            raise ConfigError(f"chain {chain}: this run has {chains.count} of them. Take 0 to {chains.count - 1}.")
+        network = copy.deepcopy(chains.network)
+        mine = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        buffers = {n: b if chains.count == 1 else b[chain] for n, b in chains.buffers.items()}
+        with torch.no_grad():
+            for name, value in {**chains.state_of(chain), **buffers}.items():
+                mine[name].copy_(value)
+        return network
+
+    def settle(self, network: nn.Module) -> nn.Module:
+        """Put `network` into evaluation mode, BatchNorm with the statistics that the run's evaluation takes.
+
+        Raises:
+            ConfigError: the policy ``batch``, which has no statistics to keep.
+        """
+        method, evaluator = self.config.method, self.parts.evaluator
+        if evaluator.batch_norm:
+            if method.bn_stats == "batch":
+                raise ConfigError(
+                    f"{self.folder}: method.bn_stats=batch takes BatchNorm's statistics from each evaluated batch, so "
+                    "the network alone gives no predictions. Run it with method.bn_stats=refit."
+                )
+            held = not next(norm_modules(self.parts.chains.network)).training
+            if method.bn_stats in ("refit", "frozen") and not held:
+                alone = Chains(lambda: network, [0], self.parts.device)
+                for name, value in normalisation.refit(alone, evaluator.refit_x, self.config.batch_size).items():
+                    alone.buffers[name].copy_(value)
+        return network.eval()
+
+
+def load_trained(folder: str | Path, device: str = "auto") -> Trained:
+    """Return the run in `folder` with the parameters of its last checkpoint.
+
+    Args:
+        folder: of a run, a file in it, or a folder that holds one run and no more.
+        device: where the networks go; it need not be the one that they were trained on.
+
+    Raises:
+        BnnbenchError: no run there, or several; no checkpoint, or one that cannot be read.
+        ConfigError: a configuration that this version does not take; no such device. DataError: its data are missing.
+    """
+    folder = _folder_of(Path(folder))
+    found = find_runs(folder)
+    if len(found) > 1:
+        raise BnnbenchError(f"{folder} holds {len(found)} runs. Give the folder of one, such as {found[0]}.")
+    run = load_run(found[0])
+    raw = {**run.config, "device": device, "results": str(folder)}  # it may come from elsewhere
+    if isinstance(raw["method"], dict):  # the parameters come from the checkpoint, wherever training started from
+        raw["method"] = {**raw["method"], "init_from": None}
+    try:
+        config = check(raw)
+    except ConfigError as error:
+        raise ConfigError(f"{run.folder / 'config.yaml'}: {error}") from None
+    checkpoint = _read(run, machine.choose_device(device))
+    parts = assemble(config)
+    try:
+        parts.chains.load_state_dict(checkpoint["chains"])
+    except ValueError as error:
+        raise BnnbenchError(f"{run.folder / 'checkpoint.pt'}: {error} than config.yaml describes.") from None
+    parts.evaluator.load_state_dict(checkpoint["evaluator"])
+    predictive = config.method.predictive
+    burn_in = predictive.burn_in if predictive.name == "samples" else config.members.burn_in
+    if config.method.bn_stats == "frozen" and checkpoint["iteration"] >= burn_in:
+        normalisation.hold(parts.chains)
+    return Trained(run, config, parts, checkpoint["iteration"], checkpoint["rows"])
+
+
+def _folder_of(path: Path) -> Path:
+    """Return the run's folder if `path` is a file in it, otherwise `path`."""
+    if not path.is_file():
+        return path
+    if not is_run(path.parent):
+        raise BnnbenchError(
+            f"{path} is a file, and not one of a run. Give a run's folder, as `bnnbench ls runs` shows."
+        )
+    return path.parent
+
+
+def check_folder(out: str | Path | None) -> None:
+    """Raise ConfigError if `out` is no folder that files can be written to, and cannot be made one."""
+    if out is None:
+        return
+    nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise ConfigError(f"--out {out}: {nearest} is a file, not a folder. Give a folder, there already or new.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {nearest} cannot be written to. Give another folder.")
+
+
+def _read(run: Run, device: torch.device) -> dict[str, Any]:
+    """Return the checkpoint's parts that are used here."""
+    path = run.folder / "checkpoint.pt"
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        return {key: checkpoint[key] for key in ("chains", "evaluator", "iteration", "rows")}
+    except FileNotFoundError:
+        if run.status == "finished":
+            raise BnnbenchError(
+                f"{run.folder}: the run is finished, but its checkpoint.pt is missing. "
+                "`bnnbench run` with its settings and force=true makes it again."
+            ) from None
+        raise BnnbenchError(
+            f"{run.folder}: no checkpoint.pt: the run ended before its first checkpoint. Run it to its end first."
+        ) from None
+    except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
+        raise BnnbenchError(f"{path} is damaged and cannot be read. Run it once more.") from None

@@ -1,0 +1,76 @@
+"""Watches the loss and the parameters for values that are not finite, without a host synchronisation in the step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bnnbench.errors import DivergedError
+from bnnbench.inference.chains import Chains
+
+WINDOW = 50  # steps between looks; each look waits for the device once
+
+
+class Watch:
+    """Keeps the losses of the last steps on the device and looks at them every `WINDOW` steps.
+
+    Args:
+        chains: the networks, for the names of their tensors.
+        device: where the losses are.
+    """
+
+    def __init__(self, chains: Chains, device: torch.device) -> None:
+        self.chains = chains
+        self._losses = torch.zeros(WINDOW, chains.count, device=device)
+        self._lr = [0.0] * WINDOW
+        self._filled = 0
+        self._sum = torch.zeros(chains.count, dtype=torch.float64)
+        self._count = 0
+
+    def add(self, loss: Tensor, lr: float) -> bool:
+        """Keep the loss [K] of one step; return whether it is time to `look`."""
+        self._losses[self._filled] = loss
+        self._lr[self._filled] = lr
+        self._filled += 1
+        return self._filled == WINDOW
+
+    def look(self, iteration: int) -> None:
+        """Check all that was kept; `iteration` is the number of steps made.
+
+        Raises:
+            DivergedError: the first step whose loss is not finite, its chain and step size, and a tensor that is not.
+        """
+        losses = self._losses[: self._filled].double().cpu()
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            row, chain = bad[0].tolist()
+            step = iteration - self._filled + row + 1
+            self._stop(f"the loss became {losses[row, chain].item()}", step, chain, self._lr[row])
+        self._sum += losses.sum(0)
+        self._count += self._filled
+        last = self._lr[self._filled - 1] if self._filled else math.nan
+        self._filled = 0
+        # The last step's parameters have not been through a loss yet.
+        norms = torch.stack([n.double() for n in torch._foreach_norm([p.detach() for p in self._parameters()])])
+        if not norms.isfinite().all().item():
+            self._stop("a parameter stopped being finite", iteration, None, last)
+
+    def mean(self) -> list[float]:
+        """Return the mean loss of each chain since the last call, and start anew."""
+        mean = (self._sum / self._count).tolist() if self._count else [math.nan] * self.chains.count
+        self._sum.zero_()
+        self._count = 0
+        return mean
+
+    def _parameters(self) -> list[Tensor]:
+        return list(self.chains.parameters.values())
+
+    def _stop(self, what: str, iteration: int, chain: int | None, lr: float) -> None:
+        names = [name for name, p in self.chains.parameters.items() if not p.isfinite().all().item()]
+        tensor = f"first tensor not finite: {names[0]}" if names else "all tensors are finite"
+        where = f" of chain {chain}" if chain is not None and self.chains.count > 1 else ""
+        raise DivergedError(
+            f"{what}{where} at iteration {iteration}; {tensor}; lr {lr:g}. Take a smaller method.update.lr."
+        )

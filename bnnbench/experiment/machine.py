@@ -1,0 +1,97 @@
+"""Where a run takes place: device, threads, versions, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from bnnbench.config.plugins import PACKAGE
+from bnnbench.errors import ConfigError
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device called `name`; ``auto`` is the first GPU if there is one.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        usable = device.type in ("cpu", "cuda")  # metrics are taken in double precision, which others lack
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        usable = False
+    if not usable:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise ConfigError(
+            f"device={name}: not available here. Take device=auto, or one of {', '.join(here)}."
+        ) from None
+    return device
+
+
+def set_threads(threads: Literal["auto"] | int) -> int:
+    """Set and return the number of CPU threads of torch; ``auto`` is every core that the process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads != "auto":
+        count = threads
+    elif os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own word
+        count = int(os.environ["OMP_NUM_THREADS"])
+    torch.set_num_threads(count)
+    return count
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done its work: before a clock is read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def describe(device: torch.device, threads: int) -> dict[str, Any]:
+    """Return what the manifest says about machine, versions and commit."""
+    return {
+        "versions": {
+            "bnnbench": version("bnnbench"),
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "hydra-core")},
+        },
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.machine()}",
+        "git_commit": _commit(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """Return the commit of the source checkout, with ``+`` if files differ from it; None when installed elsewhere."""
+    package = PACKAGE
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(package), *words], capture_output=True, text=True, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    # An installed package may lie inside somebody else's checkout (a virtual environment): that commit is not ours.
+    if git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    head = git("rev-parse", "HEAD")
+    return None if head is None else head.strip() + ("+" if git("status", "--porcelain", "-uno") else "")

@@ -1,0 +1,234 @@
+"""One run, from its configuration to its record, top to bottom."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import Tensor
+from torch.optim import Optimizer
+
+from bnnbench.config.chosen import departures
+from bnnbench.config.schema import RunConfig
+from bnnbench.errors import BnnbenchError, StorageError
+from bnnbench.experiment import machine
+from bnnbench.experiment.assembly import Parts, assemble, check
+from bnnbench.experiment.evaluation import Row
+from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
+from bnnbench.experiment.snapshot import restore, state_of
+from bnnbench.experiment.timing import Clock
+from bnnbench.inference import normalisation
+from bnnbench.inference.potential import Potential, kl_weight
+from bnnbench.inference.random import derive_seed, layer_stream
+from bnnbench.layers.sparsity import sparsity_rows
+from bnnbench.schedules import convergence_warning
+from bnnbench.store.folder import RunFolder, is_finished, now, run_path
+
+
+def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
+    """Run the resolved configuration `raw` and return the run's folder; a finished run is said so and left as it is.
+
+    Raises:
+        ConfigError: the configuration is wrong, by itself or for this dataset; nothing was written.
+        DataError: a data file is missing or wrong; nothing was written.
+        DivergedError: loss or parameters stopped being finite; what was recorded stays, with error.txt.
+        BnnbenchError: the folder is in use by another process.
+    """
+    console = console or make_console()
+    config = check(raw)
+    if is_finished(run_path(raw)) and not config.force:
+        console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
+        return run_path(raw)
+    parts = assemble(config)
+    folder = RunFolder(raw)
+    try:
+        with layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
+            rows, sparsity = _train(config, parts, folder, console)
+    except KeyboardInterrupt:
+        folder.note(status="interrupted", end=now())
+        raise
+    except BnnbenchError as error:
+        folder.fail(str(error))
+        raise
+    except OSError as error:  # a full disk, most likely
+        folder.drop_partials()
+        why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
+        with contextlib.suppress(OSError):
+            folder.fail(why)  # two small files: what was dropped may have made room
+        raise StorageError(why) from error
+    except Exception as error:
+        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        raise
+    finally:
+        folder.close()
+    console.print(closing_table(rows, config.method.label))
+    if sparsity:
+        console.print(sparsity_table(sparsity))
+    console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
+    return folder.path
+
+
+def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:
+    """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv."""
+    checkpoint = folder.resume(anew=config.force)
+    iteration, rows = 0, []
+    clock = Clock(parts.device)
+    if folder.remark:
+        console.print(f"note: {folder.remark}", highlight=False, soft_wrap=True)
+    if checkpoint is not None:
+        iteration, rows, clock = restore(parts, checkpoint)
+        console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
+    _announce(config, parts, folder, console)
+
+    evaluator, watch, schedule = parts.evaluator, parts.watch, parts.schedule
+    predictive = config.method.predictive
+    sampling = predictive.name == "samples"
+    plan = predictive if predictive.name == "samples" else config.members  # an optimiser has no plan of its own
+    freezes = evaluator.batch_norm and config.method.bn_stats == "frozen"
+    if freezes and iteration == plan.burn_in == 0:
+        evaluator.freeze()
+    elif freezes and iteration >= plan.burn_in:
+        normalisation.hold(parts.chains)
+    lr_start = float(config.method.update["lr"])
+    saved = time.perf_counter()
+    reporter = Reporter(config.method.label, parts.iterations, iteration, console)
+    try:
+        while iteration < parts.iterations:
+            lr = lr_start * schedule(iteration)
+            beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
+            loss = step(parts.update, parts.potential, *parts.batches(iteration), lr, beta)
+            iteration += 1
+            if watch.add(loss, lr):
+                watch.look(iteration)
+                reporter.step(iteration)
+            if freezes and iteration == plan.burn_in:
+                evaluator.freeze()
+
+            member = sampling and iteration > plan.burn_in and (iteration - plan.burn_in) % plan.thin == 0
+            due = iteration % config.eval.every == 0 or iteration == parts.iterations
+            if not (member or due):
+                continue
+            watch.look(iteration)
+            clock.lap("train")
+            evaluated = evaluator(
+                member=member, weight=lr if plan.weight == "lr" else 1.0, rows=due, iteration=iteration
+            )
+            clock.lap("eval")
+            if due:
+                rows = _complete(evaluated, iteration, lr, watch.mean(), parts, clock)
+                folder.append(rows)
+                reporter.scores(iteration, rows)
+                if iteration == parts.iterations or time.perf_counter() - saved >= config.checkpoint_every:
+                    folder.checkpoint(state_of(parts, iteration, rows, clock))
+                    saved = time.perf_counter()
+            clock.lap("eval")
+    finally:
+        reporter.close()
+    sparsity = sparsity_rows(parts.chains.network, [parts.chains.state_of(k) for k in range(parts.chains.count)])
+    if sparsity:
+        folder.table("sparsity.csv", sparsity)
+    final = {f"{row['split']}/{row['predictor']}/{row['chain']}": row for row in rows}
+    spent = {f"{what}_seconds": seconds for what, seconds in clock.seconds.items()}
+    folder.finish(final=final, **spent)
+    return rows, sparsity
+
+
+def step(update: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:
+    """Make one step of every chain on minibatches x [K, B, …], y [K, B]; return the losses [K] before it.
+
+    Args:
+        update: its step size is set here.
+        potential: gives the loss.
+        lr: η of this step.
+        beta: β_t of this step, the weight of the KL.
+    """
+    for group in update.param_groups:
+        group["lr"] = lr
+    if getattr(update, "needs_closure", False):  # it takes second derivatives of the loss itself
+        kept: list[Tensor] = []
+
+        def closure() -> Tensor:
+            kept.append(potential(x, y, beta))
+            return kept[-1].sum()
+
+        update.step(closure)
+        return kept[0].detach()
+    loss = potential(x, y, beta)
+    update.zero_grad(set_to_none=True)
+    # The chains share no parameter, so the gradient of the sum is each chain's own.
+    loss.sum().backward()
+    update.step()
+    return loss.detach()
+
+
+def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], parts: Parts, clock: Clock) -> list[Row]:
+    """Return the rows of one evaluation with its place in the run, and with each chain's own gradients and loss."""
+    shared = {
+        "iteration": iteration,
+        "epoch": iteration / parts.batches.steps_per_epoch,
+        "lr": lr,
+        "train_seconds": clock.seconds["train"],
+        "eval_seconds": clock.seconds["eval"],
+    }
+    done, passes = [], getattr(parts.update, "backward_passes", 1)
+    for row in rows:
+        pooled = row["chain"] == "all"
+        loss = sum(losses) / len(losses) if pooled else losses[row["chain"]]
+        gradients = iteration * passes * (len(losses) if pooled else 1)
+        done.append({**shared, **row, "grad_evals": gradients, "train_loss": loss})
+    return done
+
+
+def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
+    """Write the manifest, and say what starts."""
+    temperature, num_data = parts.temperature, len(parts.data.train)
+    warnings = []
+    if config.chosen:
+        warnings += departures(folder.raw | {"chosen": config.chosen})
+    if temperature is None and config.temperature not in (1, "1/N"):
+        warnings.append(
+            f"temperature={config.temperature:g}: not used, {config.method.label} draws no samples by noise"
+        )
+    if temperature:
+        broken = convergence_warning(config.schedule)
+        if broken is not None:
+            warnings.append(f"schedule={config.schedule['name']}: {broken}")
+    epochs = parts.iterations / parts.batches.steps_per_epoch
+    if parts.potential.has_kl and config.method.kl.full_from >= epochs:
+        warnings.append(
+            f"method.kl.full_from={config.method.kl.full_from:g}: in {epochs:g} epochs the KL never has its full weight"
+        )
+    folder.note(
+        status="running",
+        error=None,
+        start=folder.manifest.get("start") or now(),
+        dataset=config.dataset["name"],
+        model=config.model["name"],
+        method=config.method.name,
+        layers=config.method.layers["name"],
+        label=config.method.label,
+        num_data=num_data,
+        parameters=parts.chains.size,
+        temperature=temperature,
+        iterations=parts.iterations,
+        warnings=warnings,
+        **machine.describe(parts.device, parts.threads),
+    )
+    shown = "" if temperature is None else f", T = {temperature:.3g}"
+    if temperature is not None and math.isclose(temperature * num_data, 1):
+        shown = f", T = 1/N = {temperature:.3g}"
+    console.print(
+        f"{config.method.label} on {config.dataset['name']}: N = {num_data}, {parts.chains.size} parameters, "
+        f"{config.chains} chain{'s' * (config.chains > 1)}{shown}, {parts.device} with "
+        f"{parts.threads} thread{'s' * (parts.threads > 1)}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for warning in warnings:
+        console.print(f"note: {warning}", highlight=False, soft_wrap=True)

@@ -1,0 +1,62 @@
+"""The state of a run between two steps: enough to go on, in another process, as if nothing had happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bnnbench.errors import ConfigError
+from bnnbench.experiment.assembly import Parts
+from bnnbench.experiment.evaluation import Row
+from bnnbench.experiment.timing import Clock
+from bnnbench.inference.random import set_stream_state, stream_state
+
+
+def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[str, Any]:
+    """Return all that `restore` needs to go on as if nothing had happened."""
+    return {
+        "iteration": iteration,
+        "device": parts.device.type,
+        "rows": rows,
+        "seconds": clock.seconds,
+        "chains": parts.chains.state_dict(),
+        "chain_count": parts.chains.count,
+        "update": parts.update.state_dict(),
+        "noise": parts.noise.state_dict(),
+        "layer_stream": stream_state(parts.device),
+        "evaluator": parts.evaluator.state_dict(),
+    }
+
+
+def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], Clock]:
+    """Move the parts to where the checkpoint left them; return the iteration, the last rows and the clock.
+
+    Raises:
+        ConfigError: it was left on another kind of device, whose noise this one cannot continue.
+    """
+    if checkpoint["device"] != parts.device.type:
+        raise ConfigError(
+            f"device={parts.device.type}: this run was begun on {checkpoint['device']}, and noise is not the same on "
+            f"both. Continue it with device={checkpoint['device']}, or begin anew with --force."
+        )
+    try:
+        parts.chains.load_state_dict(checkpoint["chains"])
+    except ValueError as error:
+        raise ConfigError(f"checkpoint.pt: {error}, made by another version. Begin anew with --force.") from None
+    parts.update.load_state_dict(checkpoint["update"])
+    parts.noise.load_state_dict(checkpoint["noise"])
+    set_stream_state(checkpoint["layer_stream"], parts.device)
+    parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))
+    seconds = checkpoint["seconds"]
+    return checkpoint["iteration"], checkpoint["rows"], Clock(parts.device, seconds["train"], seconds["eval"])
+
+
+def _to(state: Any, device: torch.device) -> Any:
+    """Return a nested state with its tensors on `device`."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    if isinstance(state, dict):
+        return {key: _to(value, device) for key, value in state.items()}
+    return state

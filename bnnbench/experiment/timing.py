@@ -1,0 +1,31 @@
+"""Time spent in training and in evaluation, apart; together they are the time of the loop."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from bnnbench.experiment.machine import synchronise
+
+
+class Clock:
+    """Two stopwatches, of which always one runs.
+
+    Args:
+        device: waited for before the time is read, so that a kernel counts where it was started.
+        train: seconds of training so far, of a continued run.
+        evaluation: seconds of evaluation so far.
+    """
+
+    def __init__(self, device: torch.device, train: float = 0.0, evaluation: float = 0.0) -> None:
+        self.device = device
+        self.seconds = {"train": train, "eval": evaluation}
+        self._since = time.perf_counter()
+
+    def lap(self, spent_on: str) -> None:
+        """Add the time since the last call to ``train`` or ``eval``."""
+        synchronise(self.device)
+        now = time.perf_counter()
+        self.seconds[spent_on] += now - self._since
+        self._since = now

@@ -1,0 +1,189 @@
+"""A method, put together from its yaml: the network with its layers and normalisation, and its update rule."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from bnnbench.config import plugins
+from bnnbench.config.schema import Method, Prior, RunConfig
+from bnnbench.config.signatures import check_options
+from bnnbench.errors import ConfigError, did_you_mean
+from bnnbench.inference.chains import Chains
+from bnnbench.inference.potential import Potential
+from bnnbench.inference.random import Noise, derive_seed
+from bnnbench.layers.from_config import check_layers, is_stochastic, make_stochastic
+from bnnbench.layers.normalisation import add_normalisation
+from bnnbench.models import build_network
+from bnnbench.tasks.likelihood import Likelihood
+
+# What the runner fills in, and what would make of a rule another one than its name says; no options of a method.
+SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
+# torch's rules that are elementwise, as stacked chains need, and whose weight decay is a gradient, as a Gaussian prior
+# is. AdamW's is not; Adafactor and Muon look at whole matrices; LBFGS searches along a line.
+TORCH_RULES = {
+    rule.__name__.lower(): rule
+    for rule in (
+        torch.optim.SGD,
+        torch.optim.RMSprop,
+        torch.optim.Adam,
+        torch.optim.Adagrad,
+        torch.optim.Adadelta,
+        torch.optim.Adamax,
+        torch.optim.NAdam,
+        torch.optim.RAdam,
+        torch.optim.ASGD,
+        torch.optim.Rprop,
+    )
+}
+
+
+def update_rule(name: str) -> type[Optimizer]:
+    """Return the optimiser class called `name`: a sampler of ours, the user's dotted name, or one of torch.optim.
+
+    Raises:
+        ConfigError: no such rule, or the user's module does not hold exactly one.
+    """
+    if "." not in name and name not in plugins.names("samplers"):
+        if name not in TORCH_RULES:
+            known = {*TORCH_RULES, *plugins.names("samplers")}
+            raise ConfigError(
+                f"method.update.name={name}: no such update rule.{did_you_mean(name, known)} "
+                "Your own goes by a dotted name: module or module.Class."
+            )
+        return TORCH_RULES[name]
+    found = plugins.find("samplers", name)
+    if isinstance(found, ModuleType):
+        rules = [
+            v
+            for v in vars(found).values()
+            if inspect.isclass(v) and issubclass(v, Optimizer) and v.__module__ == found.__name__
+        ]
+        if len(rules) != 1:
+            raise ConfigError(
+                f"method.update.name={name}: the module defines {len(rules)} optimisers, not one. "
+                f"Name the class: {name}.<Class>."
+            )
+        return rules[0]
+    if not (inspect.isclass(found) and issubclass(found, Optimizer)):
+        raise ConfigError(f"method.update.name={name}: it is no torch.optim.Optimizer.")
+    return found
+
+
+def is_sampler(rule: type[Optimizer]) -> bool:
+    """Whether `rule` has a temperature, that is, injects noise."""
+    return "temperature" in inspect.signature(rule).parameters
+
+
+def effective_temperature(method: Method, num_data: int) -> float | None:
+    """Return T as a number, 1/N resolved; None for an optimiser."""
+    if not is_sampler(update_rule(str(method.update["name"]))):
+        return None
+    given = method.update.get("temperature", 1.0)
+    return 1 / num_data if given == "1/N" else float(given)
+
+
+def check_method(method: Method, prior: Prior) -> None:
+    """Check names, options, types and ranges of update rule and layers without any data.
+
+    Raises:
+        ConfigError: one line saying what is wrong.
+    """
+    check_layers(method.layers, prior)
+    if method.predictive.name == "monte_carlo" and not is_stochastic(method.layers):
+        raise ConfigError(
+            "method.predictive.name=monte_carlo: deterministic layers have nothing to draw. "
+            "Take method.predictive.name=point, or stochastic layers: method.layers.name=dropout, say."
+        )
+    if method.kl.full_from < method.kl.zero_until:
+        raise ConfigError(
+            f"method.kl.full_from={method.kl.full_from:g} comes before method.kl.zero_until={method.kl.zero_until:g}: "
+            "the KL is 0 up to the one epoch and full from the other on."
+        )
+    options = dict(method.update)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigError(f"method.update.name={name}: give the name of an update rule, such as sgd or psgld.")
+    rule = update_rule(name)
+    if "weight_decay" in options:
+        raise ConfigError("method.update.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
+    lr = options.get("lr")
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
+        raise ConfigError(f"method.update.lr={lr}: the step size must be a number > 0.")
+    if options.get("temperature") == "1/N":
+        options["temperature"] = 1.0
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+    try:  # the optimisers check their own ranges when they are made
+        rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(f"method.update: {error}") from None
+
+
+def build_chains(
+    config: RunConfig,
+    likelihood: Likelihood,
+    in_shape: tuple[int, ...],
+    device: torch.device,
+    start: Callable[[nn.Module], None] | None = None,
+) -> Chains:
+    """Return the K initialised networks, with the method's layers and the likelihood's own parameters.
+
+    Args:
+        config: of the run.
+        likelihood: decides the width of the last layer.
+        in_shape: of one input.
+        device: where the networks live.
+        start: called with each network in turn, plain layers still: gives it parameters to start from.
+
+    Raises:
+        ConfigError: layers or normalisation that do not fit the network; see also `start`.
+    """
+    method = config.method
+
+    def build() -> nn.Module:
+        network = add_normalisation(build_network(config.model, in_shape, likelihood.outputs), method.norm)
+        whole = likelihood.wrap(network)
+        if start is not None:  # before the layers are replaced: α may begin at a function of the weights
+            start(whole)
+        stochastic = make_stochastic(network, method.layers, config.prior)
+        return whole if stochastic is network else likelihood.wrap(stochastic)  # else the network was a single layer
+
+    return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
+
+
+def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optimizer:
+    """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
+
+    Raises:
+        ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior.
+    """
+    method = config.method
+    rule = update_rule(str(method.update["name"]))
+    temperature = effective_temperature(method, potential.num_data)
+    reaches = {"weight": True, "bias": method.noise.biases, "norm": method.noise.norm, "variational": False}
+    groups = potential.groups(reaches, temperature)
+    takes_decay = "weight_decay" in inspect.signature(rule).parameters
+    decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
+    if any(decays):
+        raise ConfigError(f"method.update.name={method.update['name']} takes no weight decay. Take prior.name=flat.")
+    options: dict[str, Any] = {k: v for k, v in method.update.items() if k not in ("name", "temperature")}
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+    if temperature is not None:
+        options["temperature"] = temperature
+    supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
+    try:
+        return rule(groups, **options, **supplied)
+    except (ValueError, RuntimeError) as error:  # what only the size of the network decides
+        raise ConfigError(f"method.update: {error}") from None
+
+
+def _accepted(rule: type[Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of `values` that the constructor of `rule` takes."""
+    return {k: v for k, v in values.items() if k in inspect.signature(rule).parameters}

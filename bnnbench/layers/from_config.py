@@ -1,0 +1,157 @@
+"""From the configuration's `method.layers` to a network whose layers are stochastic."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from bnnbench.config import plugins
+from bnnbench.config.schema import Prior
+from bnnbench.config.signatures import check_options
+from bnnbench.errors import ConfigError, did_you_mean
+from bnnbench.layers.base import StochasticLayer
+from bnnbench.layers.conversion import convert
+
+Layer = Callable[..., nn.Module]
+DETERMINISTIC = "deterministic"
+# What the conversion needs to know; everything else in method.layers is an option of the layer.
+ABOUT_THE_NETWORK = ("name", "only", "input")
+
+
+def is_stochastic(layers: Mapping[str, Any]) -> bool:
+    """Whether `method.layers` asks for any layer but the plain ones."""
+    return layers["name"] != DETERMINISTIC
+
+
+def layer_names() -> list[str]:
+    """Return the names that ``method.layers.name`` takes: ``deterministic`` and the files that define a layer."""
+    return [DETERMINISTIC, *(name for name in plugins.names("layers") if _classes(plugins.find("layers", name)))]
+
+
+def layer_classes() -> dict[str, type[StochasticLayer]]:
+    """Return class name → class of the package's own layers."""
+    found = [c for name in plugins.names("layers") for c in _classes(plugins.find("layers", name))]
+    return {c.__name__: c for c in found}
+
+
+def find_layer(name: str) -> Layer:
+    """Return the class called `name`: the one that a file of ``layers/`` defines, or the user's by a dotted name.
+
+    Raises:
+        ConfigError: no such layer.
+    """
+    if "." not in name and name not in layer_names():
+        raise ConfigError(
+            f"method.layers.name={name}: no such layer.{did_you_mean(name, layer_names())} "
+            "Your own goes by a dotted name: module or module.Class."
+        )
+    found = plugins.find("layers", name)
+    if not isinstance(found, ModuleType):
+        return found
+    classes = _classes(found)
+    if len(classes) != 1:
+        raise ConfigError(
+            f"method.layers.name={name}: the module defines {len(classes)} layers (subclasses of "
+            f"bnnbench.layers.StochasticLayer), not one. Name the class: {name}.<Class>."
+        )
+    return classes[0]
+
+
+def _classes(module: Any) -> list[type[StochasticLayer]]:
+    return [
+        value
+        for name, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, StochasticLayer)
+        and value is not StochasticLayer
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+
+
+def check_layers(layers: Mapping[str, Any], prior: Prior) -> None:
+    """Check name, options, types and ranges of ``method.layers`` without any network.
+
+    Raises:
+        ConfigError: one line saying what is wrong.
+    """
+    _resolve(layers, prior)
+
+
+def make_stochastic(network: nn.Module, layers: Mapping[str, Any], prior: Prior) -> nn.Module:
+    """Replace layers of `network`, in place, as `layers` says, and return it.
+
+    Args:
+        network: with its normalisation; its layers are plain.
+        layers: ``name``; ``only``, patterns of the names of the layers to replace (null: all); ``input``, options that
+            the network's first Linear or Conv2d has in place of the others'; and the layer's own options.
+        prior: p(θ) of the run. A layer with a Gaussian prior of its own takes its variance from here.
+
+    Raises:
+        ConfigError: see `check_layers`; also patterns that match no layer.
+    """
+    if not is_stochastic(layers):
+        return network
+    make, options, first_options = _resolve(layers, prior)
+    first = next((m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)), None)
+    return convert(network, lambda layer: make(layer, **(first_options if layer is first else options)), _only(layers))
+
+
+def _only(layers: Mapping[str, Any]) -> list[str]:
+    only = layers.get("only")
+    if only == []:
+        raise ConfigError("method.layers.only=[]: no layer would be replaced. Give patterns, or null for all layers.")
+    patterns = [only] if isinstance(only, str) else only or []
+    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
+        raise ConfigError(
+            f"method.layers.only={only}: give a pattern or a list of them, such as [fc1,fc2] or ['!out'], or null."
+        )
+    return patterns
+
+
+def _resolve(layers: Mapping[str, Any], prior: Prior) -> tuple[Layer, dict[str, Any], dict[str, Any]]:
+    """Return the layer's class, its options, and those of the network's first layer."""
+    name, first = layers.get("name"), layers.get("input") or {}
+    if not isinstance(name, str):
+        raise ConfigError(f"method.layers.name={name}: give the name of a layer: {', '.join(layer_names())}.")
+    if not isinstance(first, Mapping):
+        raise ConfigError(f"method.layers.input={first}: give options of the first layer, such as {{p: 0.8}}.")
+    _only(layers)
+    options = {k: v for k, v in layers.items() if k not in ABOUT_THE_NETWORK}
+    if name == DETERMINISTIC:
+        if options or first or layers.get("only"):
+            raise ConfigError(
+                f"method.layers.name={DETERMINISTIC} takes no options, got {', '.join([*options, *first]) or 'only'}. "
+                f"Name a stochastic layer: {', '.join(layer_names()[1:])}."
+            )
+        return nn.Identity, {}, {}
+    make = find_layer(name)
+    return (
+        make,
+        _checked(make, options, prior, "method.layers"),
+        _checked(make, {**options, **first}, prior, "method.layers.input" if first else "method.layers"),
+    )
+
+
+def _checked(make: Layer, options: dict[str, Any], prior: Prior, where: str) -> dict[str, Any]:
+    options = check_options(make, options, supplied=("layer", "sample"), where=where)
+    if "random_bias" in inspect.signature(make).parameters:
+        options.setdefault("random_bias", prior.biases)
+    if "prior_std" in inspect.signature(make).parameters and "prior_std" not in options:
+        if prior.name == "gaussian":
+            options["prior_std"] = math.sqrt(prior.variance)
+        elif options.get("prior") != "mixture":
+            raise ConfigError(
+                f"prior.name={prior.name}: these layers have a Gaussian prior of their own. "
+                f"Take prior.name=gaussian or give +{where}.prior_std=…"
+            )
+    try:  # the layers check their own ranges when they are made
+        make(nn.Linear(1, 1), **options)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return options

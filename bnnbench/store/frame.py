@@ -1,0 +1,284 @@
+"""Folders that runs left behind → one tidy DataFrame. Reads CSV, YAML and JSON only, so it never needs torch.
+
+A run is a folder with ``config.yaml`` (the resolved configuration), ``manifest.json`` (what happened) and
+``metrics.csv`` (one row per evaluation, chain, split and predictor). Failed, interrupted and running runs are read like
+finished ones: what they recorded counts, and the column ``status`` says how far they came. Other programs' folders and
+files are passed over, and nothing that a folder may hold stops the others from being read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bnnbench.errors import BnnbenchError
+from bnnbench.tasks.measures import COLUMNS, MEASURES
+
+WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, as read.
+
+    Attributes:
+        folder: where it lies.
+        config: the resolved configuration, nested.
+        manifest: what happened; empty where the file is missing or half-written.
+        metrics: the rows of metrics.csv, every column of `COLUMNS` present; no rows if the run died before its first
+            evaluation.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    manifest: dict[str, Any]
+    metrics: pd.DataFrame
+
+    @property
+    def status(self) -> str:
+        """finished, failed, running or interrupted; `unknown` without a readable manifest."""
+        return str(self.manifest.get("status", "unknown"))
+
+    @property
+    def seed(self) -> int | None:
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
+
+    def name(self, part: str) -> str:
+        """The name of this run's `part` (``dataset``, ``model`` or ``method``), as typed on the command line."""
+        section = _mapping(self.config.get(part))
+        update = _mapping(section.get("update"))  # a method put together by hand may have no name but its update rule's
+        return str(section.get("name") or self.manifest.get(part) or update.get("name") or section.get("label") or "?")
+
+    def label(self, part: str) -> str:
+        """The word for legends and captions; the name where the yaml gives no label."""
+        return str(_mapping(self.config.get(part)).get("label") or self.name(part))
+
+
+def find_runs(paths: Sequence[str | Path] | str | Path) -> list[Path]:
+    """Return the folders of all runs at or below `paths`, each once, in the order given and by name below that.
+
+    Args:
+        paths: each a run's folder, a folder above runs (searched all the way down), or a run's metrics.csv.
+
+    Raises:
+        BnnbenchError: a path does not exist, a file is not a run's metrics.csv, or there is no run at all.
+    """
+    given = _as_list(paths)
+    found: dict[Path, Path] = {}  # the real folder → as reached from what was typed: links and overlaps count once
+    for path in given:
+        if not path.exists():
+            raise BnnbenchError(
+                f"{path}: no such file or folder. Give a run's folder, a folder above runs or metrics.csv."
+            )
+        if path.is_file() and not (path.name == "metrics.csv" and is_run(path.parent)):
+            raise BnnbenchError(f"{path}: not a run's metrics.csv (its folder must hold config.yaml too).")
+        for folder in [path.parent] if path.is_file() else _walk(path):
+            found.setdefault(folder.resolve(), folder)
+    if not found:
+        raise BnnbenchError(
+            f"No runs in {', '.join(map(str, given)) or '(no path given)'}: a run is a folder with config.yaml, "
+            "manifest.json and metrics.csv.\nMake one with `bnnbench run`, e.g. `bnnbench run method=psgld`."
+        )
+    return list(found.values())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` was written by a run. Cheap, and strict enough to pass over other programs' folders."""
+    config, metrics = folder / "config.yaml", folder / "metrics.csv"
+    try:
+        text = config.read_text("utf-8")
+        header = ""
+        if metrics.is_file():
+            with metrics.open(encoding="utf-8") as file:
+                header = file.readline()
+    except (OSError, UnicodeDecodeError):
+        return False
+    if not all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("dataset", "model", "method")):
+        return False
+    if header.endswith("\n"):
+        return {"iteration", *WORDS} <= set(header.strip().split(","))
+    return (folder / "manifest.json").is_file()  # died before its first evaluation
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read one run's folder.
+
+    Raises:
+        BnnbenchError: config.yaml or metrics.csv is missing, cannot be understood, or is cut short.
+    """
+    folder = Path(folder)
+    if not is_run(folder):
+        raise BnnbenchError(f"{folder}: not a run's folder (config.yaml, manifest.json, metrics.csv).")
+    try:
+        config = yaml.load((folder / "config.yaml").read_text("utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise BnnbenchError(f"{folder / 'config.yaml'}: {error.strerror}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # 2024-99-99 is a date to YAML, and no valid one
+        raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
+    try:
+        manifest = _mapping(json.loads((folder / "manifest.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        manifest = {}  # killed at the wrong instant: its numbers are still good
+    finished = manifest.get("status") == "finished"
+    metrics = _read_metrics(folder / "metrics.csv", finished=finished)
+    budget = manifest.get("iterations")
+    if finished and isinstance(budget, int) and not metrics["iteration"].max() >= budget:
+        last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
+        raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
+    return Run(folder, config, manifest, metrics)
+
+
+def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
+    """Return all runs at or below `path` as one tidy frame.
+
+    Each row of each metrics.csv behind the columns ``run`` (the folder's name), ``status``, ``dataset``, ``model``,
+    ``method`` (names), every configuration key that differs between the runs under its dotted name
+    (``method.update.lr``), and ``seed``. It may be called while runs are going: of a row half written nothing is
+    taken. A damaged run is left out with a warning.
+    """
+    return frame(load_runs(path))
+
+
+def frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return the rows of `runs`, at least one, as `load` describes them."""
+    flat = [flatten(run.config) for run in runs]
+    keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
+    frames = []
+    for run, config in zip(runs, flat, strict=True):
+        extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
+        extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
+        for key in keys:
+            # No measure may be overwritten by a key of the same name.
+            extra[f"config.{key}" if key in COLUMNS or key in extra else key] = config.get(key)
+        extra["seed"] = run.seed
+        about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
+        frames.append(pd.concat([about, run.metrics], axis=1))
+    with_rows = [frame for frame in frames if len(frame)]  # an empty frame would turn whole columns into objects
+    return pd.concat(with_rows or frames[:1], ignore_index=True)
+
+
+def load_runs(paths: Sequence[str | Path] | str | Path) -> list[Run]:
+    """Return every readable run at or below `paths`; a damaged one is left out with a warning."""
+    runs, damage = read_runs(paths)
+    for reason in damage:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return runs
+
+
+def read_runs(paths: Sequence[str | Path] | str | Path) -> tuple[list[Run], list[str]]:
+    """Return every readable run at or below `paths`, at least one, and for each damaged one what is wrong with it.
+
+    Raises:
+        BnnbenchError: as `find_runs`, or every run is damaged.
+    """
+    runs, damage = [], []
+    for folder in find_runs(paths):
+        try:
+            runs.append(load_run(folder))
+        except BnnbenchError as error:
+            damage.append(str(error))
+    if not runs:
+        raise BnnbenchError(damage[0])
+    return runs, damage
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one level of dotted keys; a list stays one value, written as text."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = str(value) if isinstance(value, list) else value
+    return flat
+
+
+def varying(flat: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> list[str]:
+    """Return the keys whose values differ between the flat configurations; a missing key differs from any value."""
+    keys = dict.fromkeys(key for config in flat for key in config)  # a set that keeps the order of the yaml
+    return [k for k in keys if k not in without and len({comparable(c.get(k, "missing")) for c in flat}) > 1]
+
+
+def comparable(value: Any) -> str:
+    """Return the same text for the same setting: 1 and 1.0 are one number, however they are typed; True is another."""
+    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+
+
+def _as_list(paths: Sequence[str | Path] | str | Path) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    for folder, below, _files in os.walk(top):
+        if is_run(Path(folder)):
+            below.clear()  # runs do not nest
+            yield Path(folder)
+        below[:] = sorted(name for name in below if not name.startswith("."))  # .hydra and .git hold no runs
+
+
+def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
+    try:
+        text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
+    except OSError as error:
+        raise BnnbenchError(f"{path}: {error.strerror}.") from error
+    if text and not text.endswith("\n") and not finished:
+        # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
+        text = text[: text.rfind("\n") + 1]
+    if not text.strip():
+        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in COLUMNS})
+    try:
+        header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
+        if lines and len(lines[-1]) < len(header):
+            lines.pop()  # half a line of a copy still under way, or one that an editor has given an end
+        for number, line in enumerate(lines, start=1):
+            if len(line) != len(header):
+                raise ValueError(f"row {number} has {len(line)} cells, not {len(header)}")
+        # As words first: an OOD set called "NA" must not vanish, and Python's float() loses no digit.
+        table = dict(zip(header, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(header, ())
+        rows = pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in table.items()})
+        for column in COLUMNS:
+            if column not in WORDS:  # one that is not there was added after this was written
+                rows[column] = [float(cell or "nan") for cell in table.get(column, ("",) * len(lines))]
+    except (ValueError, csv.Error) as error:
+        raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
+    return rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """YAML 1.2's numbers: PyYAML alone reads ``5e-4`` as a word."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, float]:
+    """Return the measures of the last evaluation of `predictor` on `split`, and its ``members``.
+
+    Those of the predictor pooled over chains where there is one, else the mean over the chains; {} if never evaluated.
+    """
+    rows = run.metrics[(run.metrics["split"] == split) & (run.metrics["predictor"] == predictor)]
+    rows = rows[rows["iteration"] == rows["iteration"].max()]
+    if (rows["chain"] == "all").any():
+        rows = rows[rows["chain"] == "all"]
+    means = rows[["members", *MEASURES]].mean().dropna()
+    return {str(name): float(value) for name, value in means.items()}

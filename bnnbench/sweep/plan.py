@@ -1,0 +1,123 @@
+"""From the overrides of a sweep to its jobs: all of them checked before the first one starts, equal ones only once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bnnbench.config.composition import compose, config_loader
+from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.sweep.jobs import Job
+from bnnbench.sweep.jobs import labels as differences
+
+SHOWN = 20  # problems
+
+
+def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> list[list[str]]:
+    """Return the overrides of each run of a sweep: every combination of the values given, as Hydra combines them.
+
+    Args:
+        overrides: in Hydra's grammar: ``method=sgld,psgld``, ``seed=range(0,3)``, ``model=glob(mlp*)``.
+        config_dirs: see `bnnbench.config.composition.compose`.
+
+    Raises:
+        ConfigError: an override cannot be read, or a key is given no value.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from bnnbench.config.hydra_errors import translate
+
+    parser = OverridesParser.create(config_loader=config_loader(config_dirs))
+    try:
+        found = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)[0]
+    except Exception as error:
+        translated = translate(error)
+        if translated is error:
+            raise
+        raise translated from error
+    if not found:
+        raise ConfigError("The sweep has no run: one of the keys was given no value, as by range(0,0) or glob(x*).")
+    return [list(combination) for combination in found]
+
+
+def plan(
+    combinations: Sequence[Sequence[str]],
+    config_dirs: Sequence[str | Path] = (),
+    *,
+    common: Sequence[str] = (),
+    first: int = 0,
+) -> list[Job]:
+    """Return the job of each of `combinations`, all of them checked; equal runs are one and the same job.
+
+    Args:
+        combinations: the overrides of each run.
+        config_dirs: see `bnnbench.config.composition.compose`.
+        common: overrides that precede those of every run and that no label names, such as Hydra's own.
+        first: ``${hydra:job.num}`` of the first job.
+
+    Raises:
+        ConfigError: one line for every distinct problem.
+    """
+    from bnnbench.experiment.assembly import check
+    from bnnbench.store.folder import run_path
+
+    jobs: list[Job] = []
+    by_path: dict[Path, Job] = {}
+    problems: dict[str, list[Sequence[str]]] = {}
+    for number, (overrides, label) in enumerate(zip(combinations, differences(combinations), strict=True), first):
+        numbered = (f"hydra.job.num={number}", f"hydra.job.id=bnnbench_{number}")
+        try:
+            raw = compose([*common, *numbered, *overrides], config_dirs)
+            check(raw)
+        except BnnbenchError as error:
+            for line in str(error).splitlines():
+                problems.setdefault(line, []).append(overrides)
+            continue
+        job = Job(tuple(overrides), raw, label, run_path(raw))
+        jobs.append(by_path.setdefault(job.path.absolute(), job))
+    if problems:
+        raise ConfigError(_refusal(problems, combinations))
+    return jobs
+
+
+def check_sizes(jobs: Sequence[Job]) -> None:
+    """Check what depends on the data, of each dataset once. Data that cannot be read are their run's own failure.
+
+    Raises:
+        ConfigError: one line for every distinct problem.
+    """
+    from bnnbench.experiment.assembly import check, check_size
+
+    problems: dict[str, list[Sequence[str]]] = {}
+    sizes: dict[str, int] = {}
+    for job in jobs:
+        try:
+            check_size(check(job.raw), sizes)
+        except ConfigError as error:
+            problems.setdefault(" ".join(str(error).split()), []).append(job.overrides)
+        except Exception:  # data that are missing, or a reader with a fault
+            continue
+    if problems:
+        raise ConfigError(_refusal(problems, [job.overrides for job in jobs]))
+
+
+def _refusal(problems: Mapping[str, Sequence[Sequence[str]]], combinations: Sequence[Sequence[str]]) -> str:
+    """Return a line for every problem, with the overrides that all runs which have it share, and others do not.
+
+    Args:
+        problems: a line → the combinations that have this problem.
+        combinations: all of them.
+    """
+    everywhere = set(combinations[0]).intersection(*combinations)
+    lines: list[str] = []
+    before: Sequence[Sequence[str]] = ()
+    for what, wrong in problems.items():
+        shared = set(wrong[0]).intersection(*wrong) - everywhere
+        named = " ".join(override for override in wrong[0] if override in shared and override not in what)
+        lines.append(f"{named}: {what}" if named and wrong != before else what)
+        before = wrong
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"… and {len(lines) - SHOWN} more"]
+    count = len({tuple(overrides) for wrong in problems.values() for overrides in wrong})
+    return "\n".join([*lines, f"{count} of {len(combinations)} runs cannot start, so none was started."])

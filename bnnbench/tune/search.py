@@ -1,0 +1,28 @@
+"""The search of one method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bnnbench.tune.space import Dimension
+from bnnbench.tune.study import Study
+
+
+@dataclass
+class Search:
+    """The search of one method.
+
+    Attributes:
+        method: as typed.
+        overrides: of every trial.
+        space: what is searched over.
+        config: the resolved configuration without the values of a trial.
+        study: the trials.
+    """
+
+    method: str
+    overrides: list[str]
+    space: list[Dimension]
+    config: dict[str, Any]
+    study: Study
