@@ -46,7 +46,7 @@ LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("SGLD, 4 chains, each", ("method=sgld",), 4, None),
     ("BN + SGLD", ("method=batchnorm_sgld",), 1, None),
     ("pSGLD", ("method=psgld",), 1, 2.8),
-    ("pSGLD, Γ by Hutchinson", ("method=psgld", "method.update.gamma=hutchinson"), 1, None),
+    ("pSGLD, Γ by Hutchinson", ("method=psgld", "method.optimizer.gamma=hutchinson"), 1, None),
 )
 # The same for stochastic layers, against Adam on plain ones. Two matrix products for one and Adam on twice the
 # parameters are 2 of the 3.2; the rest is the KL.
@@ -113,17 +113,17 @@ def bnnbench_loop(raw: dict[str, Any], train: Split | None = None) -> tuple[Call
     """
     config = check(raw)
     parts = assemble(config)
-    update, potential, batches, schedule = parts.update, parts.potential, parts.batches, parts.schedule
+    optimizer, potential, batches, schedule = parts.optimizer, parts.potential, parts.batches, parts.schedule
     watch = parts.watch
     batches.split = train or batches.split
-    lr_start = float(config.method.update["lr"])
+    lr_start = float(config.method.optimizer["lr"])
     iteration = 0
 
     def advance(count: int) -> None:
         nonlocal iteration
         for _ in range(count):
             lr = lr_start * schedule(iteration)
-            loss = step(update, potential, *batches(iteration), lr)
+            loss = step(optimizer, potential, *batches(iteration), lr)
             iteration += 1
             if watch.add(loss, lr):
                 watch.look(iteration)

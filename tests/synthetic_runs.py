@@ -24,8 +24,8 @@ def row(iteration, error, *, chain=0, split="test", predictor="posterior", **mor
 def write_run(folder, rows, *, method="psgld", label=None, seed=0, dataset="mnist", T=1.0, status="finished", **config):
     """Write a run's folder; `config` replaces parts of the configuration."""
     folder.mkdir(parents=True)
-    update = {"name": method, "lr": 5e-4} | config.pop("update", {})
-    method_part = {"label": label or method.upper(), "update": update, "norm": config.pop("norm", "none")}
+    optimizer = {"name": method, "lr": 5e-4} | config.pop("optimizer", {})
+    method_part = {"label": label or method.upper(), "optimizer": optimizer, "norm": config.pop("norm", "none")}
     resolved = {
         "seed": seed,
         "chains": 1,

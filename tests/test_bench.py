@@ -55,8 +55,8 @@ def test_only_the_outer_guard_notices_tolist():
         ("method=rmsprop",),
         ("method=sgld",),
         ("method=batchnorm_sgld",),
-        ("method=psgld", "method.update.gamma=none"),
-        ("method=psgld", "method.update.gamma=hutchinson"),
+        ("method=psgld", "method.optimizer.gamma=none"),
+        ("method=psgld", "method.optimizer.gamma=hutchinson"),
         ("method=sgld", "prior.name=laplace"),
     ],
     ids=" ".join,
@@ -66,7 +66,7 @@ def test_a_step_makes_no_host_synchronisation(compose: Callable[..., dict[str, A
     parts = assemble(config)
     with NoRead(), NoScalar():
         for iteration in range(3):  # the first makes the optimiser's state
-            loss = step(parts.update, parts.potential, *parts.batches(iteration), 1e-3)
+            loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
             parts.watch.add(loss, 1e-3)
     assert loss.isfinite().all()
 

@@ -222,17 +222,17 @@ def test_each_dataset_has_a_table_of_its_own(make, three):
 def test_what_varies_within_a_group_is_told_and_can_be_split_up(make, tmp_path):
     for i, lr in enumerate([0.1, 0.2]):
         for seed in (0, 1):
-            make(f"a{i}{seed}", last(0.02 + 0.02 * i + 0.01 * seed), update={"lr": lr}, seed=seed)
-    make("b", last(0.5), method="sgd", update={"lr": 0.5})
+            make(f"a{i}{seed}", last(0.02 + 0.02 * i + 0.01 * seed), optimizer={"lr": lr}, seed=seed)
+    make("b", last(0.5), method="sgd", optimizer={"lr": 0.5})
     table = only(compare(tmp_path))
-    assert (table.mixed, table.finer) == (["method.update.lr"], ["method", "method.update.lr"])
+    assert (table.mixed, table.finer) == (["method.optimizer.lr"], ["method", "method.optimizer.lr"])
     # Both step sizes of a seed are averaged first: two repetitions, 0.03 and 0.04.
     assert table.rows[0].means["error"].count == 2
     assert table.rows[0].means["error"].value == pytest.approx(0.035)
     split_up = only(compare(tmp_path, by=table.finer))
     assert [r.key for r in split_up.rows] == [("psgld", "0.1"), ("psgld", "0.2"), ("sgd", "0.5")]
     assert split_up.mixed == []
-    assert only(compare(tmp_path, by=["method", "lr"])).by == ["method", "method.update.lr"]
+    assert only(compare(tmp_path, by=["method", "lr"])).by == ["method", "method.optimizer.lr"]
 
 
 def test_what_differs_between_groups_beside_their_method_is_told(make, tmp_path):
@@ -267,7 +267,7 @@ def test_the_folder_may_hold_anything(make, three):
     ("arguments", "answer"),
     [
         ({"by": ["mthod"]}, r"by: no configuration key 'mthod' .* Did you mean 'method'.* What differs: method\."),
-        ({"by": ["update.rl"]}, r"by: no configuration key 'update.rl' .* Did you mean 'method\.update\.lr'"),
+        ({"by": ["optimizer.rl"]}, r"by: no configuration key 'optimizer.rl' .* Did you mean 'method\.optimizer\.lr'"),
         ({"by": ["seed"]}, "by: 'seed' repeats an experiment"),
         ({"by": ["label"]}, r"several keys end in 'label': dataset\.label, model\.label, method\.label"),
         ({"metrics": ["eror"]}, "metric: no 'eror'. Did you mean 'error'"),

@@ -23,7 +23,7 @@ POLICIES = ["running", "refit", "frozen", "batch"]
 def trained(compose: Compose, *overrides: str, steps: int = 5) -> Parts:
     parts = assemble(parse(compose("method=batchnorm_sgld", "model.widths=[12]", *overrides)))
     for iteration in range(steps):
-        step(parts.update, parts.potential, *parts.batches(iteration), 0.05)
+        step(parts.optimizer, parts.potential, *parts.batches(iteration), 0.05)
     return parts
 
 
@@ -31,7 +31,7 @@ def snapshot(parts: Parts) -> dict[str, Any]:
     return copy.deepcopy(
         {
             "chains": parts.chains.state_dict(),
-            "update": parts.update.state_dict(),
+            "optimizer": parts.optimizer.state_dict(),
             "noise": parts.noise.state_dict(),
             "modes": [m.training for m in parts.chains.network.modules()],
             "momenta": [getattr(m, "momentum", None) for m in parts.chains.network.modules()],
@@ -95,7 +95,7 @@ def test_frozen_statistics_are_constants_of_training(chains: int, compose: Compo
     frozen = copy.deepcopy(parts.chains.buffers)
     weights = parts.chains.parameters["fc1.layer.weight"].detach().clone()
     for iteration in range(5, 8):
-        step(parts.update, parts.potential, *parts.batches(iteration), 0.05)
+        step(parts.optimizer, parts.potential, *parts.batches(iteration), 0.05)
         parts.evaluator(member=True)
     assert_same(frozen, parts.chains.buffers)
     assert not torch.equal(weights, parts.chains.parameters["fc1.layer.weight"])
@@ -139,7 +139,7 @@ def test_the_posterior_is_the_mean_over_members_and_all_is_the_mean_over_chains(
     parts = assemble(parse(compose("method=sgld", "chains=2", "model.widths=[8]")))
     probabilities = []
     for iteration in range(3):
-        step(parts.update, parts.potential, *parts.batches(iteration), 0.1)
+        step(parts.optimizer, parts.potential, *parts.batches(iteration), 0.1)
         rows = parts.evaluator(member=True)
         outputs = parts.chains(parts.data.evaluation["test"].x, shared=True).detach().double()
         probabilities.append(outputs.softmax(-1))
@@ -165,7 +165,7 @@ def test_an_out_of_distribution_set_has_an_auroc_and_no_error(compose: Compose) 
     config = parse(compose("method=sgd", "model.widths=[16]"))
     evaluator = Evaluator(config, parts.data, parts.chains, parts.potential.likelihood)
     for iteration in range(200):
-        step(parts.update, parts.potential, *parts.batches(iteration), 0.1)
+        step(parts.optimizer, parts.potential, *parts.batches(iteration), 0.1)
     known, unknown = evaluator(member=False)
     assert (known["split"], unknown["split"]) == ("test", "noise")
     assert "error" in known

@@ -164,7 +164,7 @@ def test_a_compressed_file_of_an_earlier_export_does_not_stay_beside_another_net
 @pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
 @pytest.mark.parametrize("method", ["sparse_vd", "mean_field"])
 def test_regression_keeps_its_variance_and_its_units(method: str, head: str, finished: Run, sets: None) -> None:
-    folder = finished(f"method={method}", f"head={head}", *LINES, "method.update.lr=0.01")
+    folder = finished(f"method={method}", f"head={head}", *LINES, "method.optimizer.lr=0.01")
     done = export(folder, sparse=method == "sparse_vd", console=quiet())
     about, row = json.loads((folder / "network.json").read_text()), recorded(folder)
     assert done.score == float(row["rmse"])

@@ -48,7 +48,7 @@ def test_sgld_regresses_on_a_uci_set_better_than_its_mean(head: str, run_small: 
         "dataset.split=3",
         f"head={head}",
         "method=sgld",
-        "method.update.lr=0.01",
+        "method.optimizer.lr=0.01",
         "model.widths=[50]",
         "epochs=400",
         "members.burn_in=1000",

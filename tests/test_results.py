@@ -14,7 +14,7 @@ seed: {seed}
 epochs: 20
 dataset: {{name: mnist, label: MNIST}}
 model: {{name: mlp, label: MLP, widths: [400, 400]}}
-method: {{label: pSGLD, update: {{name: psgld, lr: {lr}}}, norm: none}}
+method: {{label: pSGLD, optimizer: {{name: psgld, lr: {lr}}}, norm: none}}
 """
 
 
@@ -72,7 +72,7 @@ def test_load_run_reads_full_precision_and_words(tmp_path):
     assert run.metrics["chain"].tolist() == ["0", "all"]
     assert run.metrics["split"].tolist() == ["test", "NA"]  # a set of that name is not a missing cell
     assert run.metrics["nll"].isna().all()
-    assert run.config["method"]["update"]["lr"] == 5e-4  # a number, which PyYAML alone would read as a word
+    assert run.config["method"]["optimizer"]["lr"] == 5e-4  # a number, which PyYAML alone would read as a word
     assert (run.status, run.seed, run.name("method"), run.label("method")) == ("finished", 0, "psgld", "pSGLD")
 
 
@@ -131,11 +131,11 @@ def test_load_joins_names_and_the_keys_that_differ(tmp_path):
     write_run(tmp_path / "b", [line(300, 0.3)], seed=1, status="failed")
     frame = results.load(tmp_path)
     assert frame["run"].tolist() == ["a", "a", "b"]
-    assert frame["method.update.lr"].tolist() == [1e-3, 1e-3, 5e-4]
+    assert frame["method.optimizer.lr"].tolist() == [1e-3, 1e-3, 5e-4]
     assert frame["seed"].tolist() == [0, 0, 1]
     assert frame["status"].tolist() == ["finished", "finished", "failed"]
     assert set(frame["dataset"]) == {"mnist"} and set(frame["model"]) == {"mlp"} and set(frame["method"]) == {"psgld"}
-    about = ["run", "status", "dataset", "model", "method", "method.update.lr", "seed"]
+    about = ["run", "status", "dataset", "model", "method", "method.optimizer.lr", "seed"]
     assert frame.columns.tolist() == [*about, *results.COLUMNS]
     assert frame["error"].dtype == float
 
@@ -172,7 +172,7 @@ def test_whatever_a_config_holds_the_other_runs_are_read(tmp_path, config, words
 def test_one_number_typed_in_two_ways_is_no_difference(tmp_path):
     write_run(tmp_path / "a", [line(300, 0.5)], lr="1")
     write_run(tmp_path / "b", [line(300, 0.5)], lr="1.0", seed=1)
-    assert "method.update.lr" not in results.load(tmp_path)
+    assert "method.optimizer.lr" not in results.load(tmp_path)
 
 
 def test_reading_and_drawing_never_import_torch():

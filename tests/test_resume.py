@@ -41,8 +41,8 @@ class Crash(Exception):
     "method",
     [
         ["method=psgld"],
-        ["method=psgld", "method.update.gamma=hutchinson", "model.widths=[4]"],
-        ["method=sgd", "method.update.momentum=0.9", "chains=2"],
+        ["method=psgld", "method.optimizer.gamma=hutchinson", "model.widths=[4]"],
+        ["method=sgd", "method.optimizer.momentum=0.9", "chains=2"],
         ["method=adam"],
         ["method=batchnorm_sgld", "method.bn_stats=frozen"],
         ["method=batchnorm_sgld", "method.bn_stats=running", "chains=2"],

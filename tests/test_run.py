@@ -46,7 +46,7 @@ def test_two_processes_do_not_write_one_folder(compose: Compose, run_small: Run)
 def test_the_folder_holds_all_that_a_reader_needs(run_small: Run) -> None:
     folder = run_small("chains=2")
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["method"]["update"]["temperature"] == 1.0  # resolved: no interpolation is left
+    assert config["method"]["optimizer"]["temperature"] == 1.0  # resolved: no interpolation is left
     assert "${" not in (folder / "config.yaml").read_text()
     manifest = json.loads((folder / "manifest.json").read_text())
     for key in ("versions", "device", "threads", "git_commit", "num_data", "parameters", "temperature", "start", "end"):
@@ -93,9 +93,9 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         (["device=cuda:99"], ConfigError, "device=auto"),
         (["head=homoscedastic"], ConfigError, "head=softmax"),
         (["method=batchnorm_sgld", "batch_size=1"], ConfigError, "variance over the batch"),
-        (["method.update.gamma=exact"], ConfigError, "gamma=hutchinson"),
-        (["method=sgd", "method.update.name=adamw"], ConfigError, "no such update rule"),
-        (["method=sgd", "+method.update.maximize=true"], ConfigError, "no such option"),
+        (["method.optimizer.gamma=exact"], ConfigError, "gamma=hutchinson"),
+        (["method=sgd", "method.optimizer.name=adamw"], ConfigError, "no such update rule"),
+        (["method=sgd", "+method.optimizer.maximize=true"], ConfigError, "no such option"),
         (["device=meta"], ConfigError, "not available here"),
     ):
         with pytest.raises(error, match=words):
@@ -116,10 +116,10 @@ def test_paths_and_labels_are_no_part_of_a_runs_identity(compose: Compose) -> No
         "method.label=X",
         "eval.batch_size=7",
         "prior.variance=1",  # the default is 1.0
-        "method.update.temperature=1",
+        "method.optimizer.temperature=1",
     ):
         assert records.run_path(compose(same)).name == base
-    others = ["seed=1", "epochs=7", "method.update.lr=1e-3", "chains=2", "prior.variance=2", "members.thin=7"]
+    others = ["seed=1", "epochs=7", "method.optimizer.lr=1e-3", "chains=2", "prior.variance=2", "members.thin=7"]
     sgd = records.run_path(compose("method=sgd")).name
     for idle in ("temperature=1/N", "members.burn_in=5"):  # an optimiser has neither
         assert records.run_path(compose("method=sgd", idle)).name == sgd
@@ -146,7 +146,7 @@ def test_a_validation_split_is_evaluated_beside_the_test_split(run_small: Run) -
 
 
 def test_the_cost_of_second_derivatives_is_counted(run_small: Run) -> None:
-    folder = run_small("method.update.gamma=hutchinson", "model.widths=[4]", "chains=2")
+    folder = run_small("method.optimizer.gamma=hutchinson", "model.widths=[4]", "chains=2")
     table = pd.read_csv(folder / "metrics.csv", dtype={"chain": str})
     assert set((table.grad_evals / table.iteration)[table.chain == "0"]) == {2}
     assert set((table.grad_evals / table.iteration)[table.chain == "all"]) == {4}

@@ -107,7 +107,7 @@ def test_numbers_from_a_narrow_range_keep_the_digits_that_tell_them_apart() -> N
 
 
 def test_without_a_space_it_is_the_step_size_about_its_value() -> None:
-    assert str(around(5e-4)) == "method.update.lr: 1.67e-05 to 0.015, logarithmic"
+    assert str(around(5e-4)) == "method.optimizer.lr: 1.67e-05 to 0.015, logarithmic"
     with pytest.raises(ConfigError, match="no range around it"):
         around("auto")
 

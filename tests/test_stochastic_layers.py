@@ -50,9 +50,9 @@ def test_the_files_that_define_a_layer_are_found_by_themselves() -> None:
 
 def test_the_first_layer_can_have_options_of_its_own_and_patterns_choose() -> None:
     network = make_stochastic(
-        build_network(MLP, (4,), 3), {"name": "dropout", "p": 0.5, "input": {"p": 0.8}, "only": "!out"}, PRIOR
+        build_network(MLP, (4,), 3), {"name": "dropout", "keep": 0.5, "input": {"keep": 0.8}, "only": "!out"}, PRIOR
     )
-    assert (network.fc1.p, network.fc2.p) == (0.8, 0.5)
+    assert (network.fc1.keep, network.fc2.keep) == (0.8, 0.5)
     assert type(network.out) is torch.nn.Linear
     same = make_stochastic(build_network(MLP, (4,), 3), {"name": "deterministic", "only": None, "input": {}}, PRIOR)
     assert not any(isinstance(m, Dropout) for m in same.modules())
@@ -92,7 +92,7 @@ def test_stacked_networks_take_every_kind_of_alpha(per: str, kl_form: str, compo
     parts = parts_of(compose, "method=vd", *layers, "chains=2")
     alone = [kl(parts.chains.network, parts.chains.state_of(k)) for k in range(2)]
     torch.testing.assert_close(parts.chains.kl(), torch.stack(alone))
-    step(parts.update, parts.potential, *parts.batches(0), 1e-3)
+    step(parts.optimizer, parts.potential, *parts.batches(0), 1e-3)
 
 
 def test_a_kl_that_never_counts_in_full_is_said(run_small: Run) -> None:
@@ -115,7 +115,7 @@ def test_a_layer_of_the_users_own(compose: Compose, tmp_path: Path, monkeypatch:
         "from bnnbench.layers.dropout import Dropout\n"
         "class Half(Dropout):\n"
         "    def __init__(self, layer, strength: float = 1.0):\n"
-        "        super().__init__(layer, p=0.5)\n"
+        "        super().__init__(layer, keep=0.5)\n"
         "        self.strength = strength\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -176,7 +176,7 @@ def test_weights_under_a_kl_leave_the_prior_and_its_parameters_get_no_noise(comp
     names = {id(p): n for n, p in parts.chains.parameters.items()}
     groups = {
         names[id(p)]: (group["weight_decay"] > 0, group["temperature"])
-        for group in parts.update.param_groups
+        for group in parts.optimizer.param_groups
         for p in group["params"]
     }
     for layer in ("fc1", "out"):
@@ -184,7 +184,7 @@ def test_weights_under_a_kl_leave_the_prior_and_its_parameters_get_no_noise(comp
         assert groups[f"{layer}.log_sigma2"] == (False, 0.0)
         assert groups[f"{layer}.bias"] == (True, 1.0)  # no random variable: the run's prior
     plain = parts_of(compose, "method=dropout")  # no KL: the weights keep the prior
-    assert all(group["weight_decay"] > 0 for group in plain.update.param_groups)
+    assert all(group["weight_decay"] > 0 for group in plain.optimizer.param_groups)
 
 
 def test_the_warm_up_is_zero_then_linear_then_constant() -> None:
@@ -267,7 +267,7 @@ def test_the_fraction_dropped_is_that_of_all_weights(compose: Compose) -> None:
 
 def test_a_regression_head_and_images_take_stochastic_layers(compose: Compose) -> None:
     parts = parts_of(compose, "method=mean_field", "dataset.name=digits", "method.norm=batch", "chains=2")
-    step(parts.update, parts.potential, *parts.batches(0), 1e-3)
+    step(parts.optimizer, parts.potential, *parts.batches(0), 1e-3)
     rows = parts.evaluator(member=False)
     assert all(math.isfinite(r["nll"]) for r in rows)
     assert isinstance(parts.chains.network.fc1.layer, MeanField)
@@ -342,7 +342,7 @@ def test_the_layers_start_where_their_options_say(compose: Compose) -> None:
 COMPANY = [
     (0.05, ["method=sgld", "schedule=cyclical"]),
     (1e-3, ["method=psgld", "schedule=polynomial"]),
-    (1e-3, ["method=psgld", "method.update.gamma=hutchinson"]),
+    (1e-3, ["method=psgld", "method.optimizer.gamma=hutchinson"]),
     (0.05, ["method=batchnorm_sgld", "schedule=halving"]),
     (1e-3, ["method=rmsprop", "schedule=linear"]),
 ]
@@ -360,7 +360,7 @@ def test_every_kind_of_layer_runs_with_samplers_schedules_and_chains(
     parts = parts_of(compose, *method, f"method.layers.name={layers}", "chains=2", "temperature=1e-3")
     with layer_stream(0, parts.device):
         losses = [
-            step(parts.update, parts.potential, *parts.batches(i), lr * parts.schedule(i)).sum().item()
+            step(parts.optimizer, parts.potential, *parts.batches(i), lr * parts.schedule(i)).sum().item()
             for i in range(40)
         ]
         rows = parts.evaluator(member=True)

@@ -38,7 +38,7 @@ QUICK = (
     *("model.widths=[8]", "iterations=20", "members.burn_in=5", "members.thin=5", "eval.every=10", "threads=1"),
     *("checkpoint_every=0", "dataset.valid=0.1"),
 )
-LR = "method.update.lr=tag(log,interval(0.01,1))"
+LR = "method.optimizer.lr=tag(log,interval(0.01,1))"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def last(folder: Path, metric: str) -> float:
 
 
 def lr(folder: Path) -> float:
-    return yaml.safe_load((folder / "config.yaml").read_text())["method"]["update"]["lr"]
+    return yaml.safe_load((folder / "config.yaml").read_text())["method"]["optimizer"]["lr"]
 
 
 def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_best_on_all_points(here: Path) -> None:
@@ -97,9 +97,9 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
         best = min(folders, key=lambda folder: last(folder, "nll"))
         (file,) = Path("results/tune/best").glob(f"{method}-*.yaml")
         content = yaml.safe_load(file.read_text())
-        assert content["method"]["update"]["lr"] == lr(best)
+        assert content["method"]["optimizer"]["lr"] == lr(best)
         assert content["chosen"]["value"] == pytest.approx(last(best, "nll"), rel=1e-12)
-        assert trials(method)[0].params == {"method.update.lr": 0.1}  # the settings as they stand
+        assert trials(method)[0].params == {"method.optimizer.lr": 0.1}  # the settings as they stand
         assert f"{last(best, 'nll'):.4f}" in result.output
     # The two methods' numbers come from the same streams.
     assert trials("sgd")[1].params == trials("sgld")[1].params
@@ -129,10 +129,10 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
 
 
 def test_a_run_that_departs_from_what_the_search_chose_says_so() -> None:
-    settings = {"method.update.lr": 0.1, "batch_size": "50", "schedule": "cosine", "model.widths": "[8,8]"}
-    raw = {"batch_size": 50, "schedule": {"name": "cosine"}, "method": {"update": {"lr": 0.7}}}
+    settings = {"method.optimizer.lr": 0.1, "batch_size": "50", "schedule": "cosine", "model.widths": "[8,8]"}
+    raw = {"batch_size": 50, "schedule": {"name": "cosine"}, "method": {"optimizer": {"lr": 0.7}}}
     raw |= {"model": {"widths": [8, 8]}, "chosen": {"settings": settings}}
-    assert departures(raw) == ["method.update.lr=0.7 is not what the search chose, 0.1"]
+    assert departures(raw) == ["method.optimizer.lr=0.7 is not what the search chose, 0.1"]
     assert departures({**raw, "chosen": None}) == []
 
 
@@ -166,7 +166,7 @@ def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one
 
     def checkpoint_and_die(self: RunFolder, state: dict[str, Any]) -> None:
         checkpoint(self, state)
-        if self.raw["method"]["update"]["lr"] != 0.1:  # the second trial's first
+        if self.raw["method"]["optimizer"]["lr"] != 0.1:  # the second trial's first
             os.kill(os.getpid(), signal.SIGKILL)
 
     killed(lambda patch: patch.setattr(RunFolder, "checkpoint", checkpoint_and_die), *words)
@@ -175,11 +175,11 @@ def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one
     assert sorted(manifest(folder)["status"] for folder in runs("sgd")) == ["finished", "running"]
 
     whole_run, ran = run_module.run, []
-    monkeypatch.setattr(run_module, "run", lambda raw: ran.append(raw["method"]["update"]["lr"]) or whole_run(raw))
+    monkeypatch.setattr(run_module, "run", lambda raw: ran.append(raw["method"]["optimizer"]["lr"]) or whole_run(raw))
     result = call(*words)
     assert result.exit_code == 0 and "1 of 2 are done" in result.output
     assert "resumed at iteration 10 of 20" in result.output
-    assert ran == [before[1].params["method.update.lr"]]
+    assert ran == [before[1].params["method.optimizer.lr"]]
     assert [trial.params for trial in trials("sgd")] == [trial.params for trial in before]
     by_lr = {lr(folder): last(folder, "error") for folder in runs("sgd")}
     assert [trial.value for trial in trials("sgd")] == [by_lr[0.1], by_lr[ran[0]]]
@@ -188,17 +188,17 @@ def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one
 def test_failed_trials_count_and_a_search_in_which_all_failed_has_no_best(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(study.Study, "_draw", lambda self, number: {"method.update.lr": "1e+30"})
+    monkeypatch.setattr(study.Study, "_draw", lambda self, number: {"method.optimizer.lr": "1e+30"})
     words = ("tune", "method=sgd", *QUICK)
-    result = call(*words, "--trials", "2", "method.update.lr=choice(0.1,1e30)")
+    result = call(*words, "--trials", "2", "method.optimizer.lr=choice(0.1,1e30)")
     assert result.exit_code == 0, result.output
-    kinds = [(trial.params["method.update.lr"], trial.state.name) for trial in trials("sgd")]
+    kinds = [(trial.params["method.optimizer.lr"], trial.state.name) for trial in trials("sgd")]
     assert kinds == [("0.1", "COMPLETE"), ("1e+30", "PRUNED")]
     (file,) = Path("results/tune/best").glob("sgd-*.yaml")
     told = yaml.safe_load(file.read_text())["chosen"]
     assert (told["trials"], told["failed"], told["trial"]) == (2, 1, 0)
 
-    result = call(*words, "--trials", "1", "method.update.lr=choice(1e30)", "name=vain")
+    result = call(*words, "--trials", "1", "method.optimizer.lr=choice(1e30)", "name=vain")
     assert result.exit_code == 1
     assert "all 1 trials failed" in result.stderr and not Path("results/vain/best").exists()
 
@@ -240,10 +240,13 @@ def test_a_wrong_option_is_said_in_a_line(here: Path, words: tuple[str, ...], sa
     [
         (("dataset.valid=0",), "dataset.valid=0: digits has no validation split"),
         (("method=sgdl",), "method=sgdl: no such choice. Did you mean 'sgd' or 'sgld'?"),
-        (("method=sgd,sgld", "method.update.alpha=interval(0,1)"), "method=sgd: method.update.alpha: no such key."),
+        (
+            ("method=sgd,sgld", "method.optimizer.alpha=interval(0,1)"),
+            "method=sgd: method.optimizer.alpha: no such key.",
+        ),
         (("batch_size=interval(10,20)",), "batch_size=16.18: input should be a valid integer"),
-        (("method=sgd", "method.update=3"), "method.update=3"),
-        (("method.update.lr=interval(1",), "method.update.lr=interval(1: not of the form key=value"),
+        (("method=sgd", "method.optimizer=3"), "method.optimizer=3"),
+        (("method.optimizer.lr=interval(1",), "method.optimizer.lr=interval(1: not of the form key=value"),
     ],
 )
 def test_a_wrong_search_is_said_in_a_line_or_two_and_nothing_is_written(

@@ -101,7 +101,7 @@ def compare(
 
     Args:
         paths: folders of runs, folders above them, or metrics.csv files.
-        by: what tells the groups apart: ``method``, ``model``, or configuration keys such as ``method.update.lr``.
+        by: what tells the groups apart: ``method``, ``model``, or configuration keys such as ``method.optimizer.lr``.
         metrics: measures of metrics.csv or ``seconds`` (of training), the one to compare in first; by default error
             (regression: RMSE), NLL, ECE and seconds.
         split: ``test``, ``valid`` or the name of an out-of-distribution set.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bnnbench.analysis.plots.labels import neutral
+from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.frame import Run, comparable, flatten, varying
 
@@ -38,7 +39,8 @@ def resolve(by: Sequence[str], runs: Sequence[Run]) -> list[str]:
     keys = dict.fromkeys(key for config in flat for key in config)
     # A method holds its own copies of these, and only the copies have an effect.
     live = [key for key in keys if key != "temperature" and not key.startswith("members.")]
-    return list(dict.fromkeys(_resolve(word, list(keys), live, flat) for word in by))
+    tell_of(by, ALWAYS)
+    return list(dict.fromkeys(_resolve(current_key(word, ALWAYS), list(keys), live, flat) for word in by))
 
 
 def _resolve(word: str, keys: list[str], live: list[str], flat: Sequence[Mapping[str, Any]]) -> str:

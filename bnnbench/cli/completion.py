@@ -25,7 +25,7 @@ def complete_overrides(incomplete: str) -> list[str]:
 def complete(words: Sequence[str]) -> list[str]:
     """Return what the last of `words` may become: groups, choices and keys, from Hydra's own completion.
 
-    The words before it count: after ``method=sgd``, ``method.update.`` has the keys of sgd.
+    The words before it count: after ``method=sgd``, ``method.optimizer.`` has the keys of sgd.
     """
     from hydra.plugins.completion_plugin import CompletionPlugin, DefaultCompletionPlugin
 

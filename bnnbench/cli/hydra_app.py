@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _HELP = """bnnbench run [FLAGS] [OVERRIDES]: one run, or with -m one for each combination of the values given
 
-  bnnbench run method=sgld dataset=mnist method.update.lr=0.1
+  bnnbench run method=sgld dataset=mnist method.optimizer.lr=0.1
   bnnbench run -m method=sgld,psgld seed=0,1,2
   bnnbench run -m -j 4 seed=range(0,20)
 

@@ -88,11 +88,11 @@ def _methods() -> Rows:
     for name in choices("method"):
         content = yaml.safe_load((conf_dir() / "method" / f"{name}.yaml").read_text("utf-8"))
         method = content.get("method", content)  # a file in the package _global_ sets more than the method
-        update = method.get("update", {}).get("name", "")
+        rule = method.get("optimizer", {}).get("name", "")
         norm = method.get("norm", "none")
         layers = method.get("layers", {}).get("name", "deterministic")
         rows.append(
-            (name, str(method.get("label", "")), str(layers), str(update), str(norm), str(method.get("reference", "")))
+            (name, str(method.get("label", "")), str(layers), str(rule), str(norm), str(method.get("reference", "")))
         )
     return rows
 

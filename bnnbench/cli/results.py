@@ -22,7 +22,9 @@ def plot_command(
     x: Annotated[str, choice(X_AXES)] = "iteration",
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
     predictor: Annotated[str, choice(PREDICTORS)] = "both",
-    by: Annotated[str, typer.Option(help="method | a key such as method.update.lr: what names the lines")] = "method",
+    by: Annotated[
+        str, typer.Option(help="What names the lines: method, or a key such as method.optimizer.lr.")
+    ] = "method",
     out: Annotated[
         Path, typer.Option(help="A folder, a name without ending (one file per format), or a file such as error.pdf.")
     ] = Path("."),
@@ -62,7 +64,7 @@ def plot_command(
 def compare_command(
     paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
     by: Annotated[
-        str, typer.Option(help="Comma-separated: method, model, or keys such as method.update.lr.")
+        str, typer.Option(help="Comma-separated: method, model, or keys such as method.optimizer.lr.")
     ] = "method",
     metric: Annotated[
         str | None,

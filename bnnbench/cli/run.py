@@ -16,7 +16,7 @@ def run_command(
         typer.Argument(metavar="[OVERRIDES]...", autocompletion=complete_overrides, show_default=False),
     ] = None,
 ) -> None:
-    """Run a method: bnnbench run method=psgld dataset=mnist method.update.lr=1e-3.
+    """Run a method: bnnbench run method=psgld dataset=mnist method.optimizer.lr=1e-3.
 
     Hydra's override grammar; -m sweeps over lists (method=sgld,psgld seed=0,1,2), -j 4 of them at a time; --cfg job
     prints the configuration; --force runs anew over a finished run; --help lists every group and key.

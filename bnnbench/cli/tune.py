@@ -31,7 +31,7 @@ def tune_command(
     bnnbench tune method=sgd,sgld dataset.valid=0.2
 
     bnnbench tune method=psgld dataset.valid=0.2 --trials 40 batch_size=50,100
-    'method.update.lr=tag(log,interval(1e-5,1e-2))'
+    'method.optimizer.lr=tag(log,interval(1e-5,1e-2))'
 
     Keys with several values make the space, in Hydra's grammar: interval(a,b),
     int(interval(a,b)), tag(log,interval(a,b)), range(a,b), choice(a,b) or a,b.

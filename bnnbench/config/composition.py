@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.config.hydra_errors import translate
 from bnnbench.config.plugins import PACKAGE
+from bnnbench.config.renamed import ALWAYS, current_config, current_overrides, tell_of
 from bnnbench.errors import BnnbenchError, ConfigError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) ->
     from omegaconf import OmegaConf
 
     try:
-        cfg = _composed(overrides, config_dirs)
+        cfg = _composed_in_any_words(overrides, config_dirs)
         with _as_hydra_config(cfg):  # what ${hydra:job.num} refers to
             run = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
             if _resolved_once:
@@ -61,12 +62,12 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) ->
         raise translated from error
     _resolved_once[:] = [run]
     assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return current_config({str(key): value for key, value in resolved.items()})
 
 
 def chosen_files(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> dict[str, str]:
     """Return config group → the name of the file that `overrides` choose, such as ``schedule`` → ``constant``."""
-    choices = _composed(overrides, config_dirs).hydra.runtime.choices
+    choices = _composed_in_any_words(overrides, config_dirs).hydra.runtime.choices
     return {str(group): name for group, name in choices.items() if "/" not in str(group)}
 
 
@@ -98,6 +99,23 @@ def _loader(folders: tuple[str, ...]) -> ConfigLoader:
     for folder in reversed(folders):
         search_path.prepend("command-line", f"file://{folder}", SearchPathQuery(provider="schema", path=None))
     return ConfigLoaderImpl(search_path)
+
+
+def _composed_in_any_words(overrides: Sequence[str], config_dirs: Sequence[str | Path]) -> DictConfig:
+    """Compose the overrides as they stand, else with the present names of keys that had another one before."""
+    try:
+        return _composed(overrides, config_dirs)
+    except Exception:
+        current = current_overrides(overrides, ALWAYS)
+        entirely = current_overrides(current)
+        if entirely == list(overrides):
+            raise
+    with suppress(Exception):
+        found = _composed(entirely, config_dirs)
+        tell_of(overrides)
+        return found
+    tell_of(overrides, ALWAYS)
+    return _composed(current, config_dirs)  # its error is about the words that were typed
 
 
 def _composed(overrides: Sequence[str], config_dirs: Sequence[str | Path]) -> DictConfig:

@@ -10,7 +10,7 @@ from bnnbench.errors import ConfigError, did_you_mean
 
 GROUPS = ("dataset", "experiment", "method", "model", "schedule")
 # Their options are more than what their yaml says.
-PLUGINS = ("dataset", "method.layers", "method.update", "model", "schedule")
+PLUGINS = ("dataset", "method.layers", "method.optimizer", "model", "schedule")
 
 
 def translate(error: Exception) -> Exception:
@@ -76,10 +76,10 @@ def _keys(node: Any) -> list[str]:
 def _unknown_key(key: str, allowed: list[str], known: Sequence[str] = ()) -> ConfigError:
     """Return the error for a `key` that the configuration does not have, where its parent has the `allowed` ones."""
     parent, _, last = key.rpartition(".")
-    if key == "method.update.weight_decay":
+    if key == "method.optimizer.weight_decay":
         return ConfigError(f"{key}: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
     hint = did_you_mean(last, {*allowed, *(() if parent else GROUPS)})
-    elsewhere = [k for k in known if k.rpartition(".")[2] == last]  # `lr=` for `method.update.lr=`
+    elsewhere = [k for k in known if k.rpartition(".")[2] == last]  # `lr=` for `method.optimizer.lr=`
     if elsewhere:
         hint = f" Did you mean {' or '.join(elsewhere[:3])}?"
     more = f"\nAn option that its yaml leaves out is added with a plus: +{key}=…" if parent in PLUGINS else ""

@@ -136,8 +136,8 @@ class Method(_Strict):
     norm: Literal["none", "batch", "layer"]
     bn_stats: Literal["running", "refit", "frozen", "batch"]
     bn_refit_size: Count  # training points for refit and frozen
-    noise: NoiseOn
-    update: dict[str, Any]  # name and lr, then the options of the update rule
+    noise_on: NoiseOn
+    optimizer: dict[str, Any]  # name and lr, then the options of the update rule
     predictive: Annotated[Samples | Point | MonteCarlo, pydantic.Discriminator("name")]
     reference: str
 
@@ -225,7 +225,7 @@ def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[st
         "eval": Evaluation,
         "data": DataPlace,
         "method": Method,
-        "method.noise": NoiseOn,
+        "method.noise_on": NoiseOn,
         "method.kl": KL,
         "method.predictive": PREDICTIVES.get(node.get("name") if isinstance(node, Mapping) else "", Samples),
     }

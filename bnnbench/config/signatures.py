@@ -25,7 +25,7 @@ def check_options(
         function: the receiver; a class stands for its constructor.
         given: option name → value, as written in the configuration.
         supplied: parameters that the caller fills in itself and that are therefore no options.
-        where: prefix of the messages, e.g. ``method.update``.
+        where: prefix of the messages, e.g. ``method.optimizer``.
 
     Raises:
         ConfigError: an unknown option, one missing, or a value of the wrong type or out of range.
@@ -85,7 +85,7 @@ _kept_schema = functools.lru_cache(maxsize=1000)(_schema)
 
 
 def explain(problems: Iterable[Mapping[str, Any]], given: Mapping[str, Any], where: str = "") -> str:
-    """Return one line for each of pydantic's findings: ``method.update.lr=-1: input should be greater than 0.``
+    """Return one line for each of pydantic's findings: ``method.optimizer.lr=-1: input should be greater than 0.``
 
     The alternatives of a union, which pydantic finds fault with one by one, come together, and so do keys that fail
     alike, as those do that take their value from one another.

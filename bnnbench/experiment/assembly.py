@@ -18,7 +18,7 @@ from bnnbench.experiment.divergence import Watch
 from bnnbench.experiment.evaluation import Evaluator
 from bnnbench.experiment.warm_start import WarmStart
 from bnnbench.inference.chains import Chains
-from bnnbench.inference.method import build_chains, build_update, check_method, effective_temperature
+from bnnbench.inference.method import build_chains, build_optimizer, check_method, effective_temperature
 from bnnbench.inference.minibatches import Minibatches, steps_per_epoch
 from bnnbench.inference.potential import Potential
 from bnnbench.inference.random import Noise, derive_seed
@@ -49,7 +49,7 @@ class Parts:
     chains: Chains
     potential: Potential
     noise: Noise
-    update: Optimizer
+    optimizer: Optimizer
     schedule: Callable[[int], float]
     evaluator: Evaluator
     watch: Watch
@@ -80,7 +80,7 @@ def assemble(config: RunConfig) -> Parts:
         chains=chains,
         potential=potential,
         noise=noise,
-        update=build_update(config, potential, noise),
+        optimizer=build_optimizer(config, potential, noise),
         schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
         evaluator=Evaluator(config, data, chains, likelihood),
         watch=Watch(chains, device),

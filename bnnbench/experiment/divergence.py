@@ -72,5 +72,5 @@ class Watch:
         tensor = f"first tensor not finite: {names[0]}" if names else "all tensors are finite"
         where = f" of chain {chain}" if chain is not None and self.chains.count > 1 else ""
         raise DivergedError(
-            f"{what}{where} at iteration {iteration}; {tensor}; lr {lr:g}. Take a smaller method.update.lr."
+            f"{what}{where} at iteration {iteration}; {tensor}; lr {lr:g}. Take a smaller method.optimizer.lr."
         )

@@ -95,14 +95,14 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
         evaluator.freeze()
     elif freezes and iteration >= plan.burn_in:
         normalisation.hold(parts.chains)
-    lr_start = float(config.method.update["lr"])
+    lr_start = float(config.method.optimizer["lr"])
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console)
     try:
         while iteration < parts.iterations:
             lr = lr_start * schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
-            loss = step(parts.update, parts.potential, *parts.batches(iteration), lr, beta)
+            loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
             if watch.add(loss, lr):
                 watch.look(iteration)
@@ -139,31 +139,31 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     return rows, sparsity
 
 
-def step(update: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:
+def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:
     """Make one step of every chain on minibatches x [K, B, …], y [K, B]; return the losses [K] before it.
 
     Args:
-        update: its step size is set here.
+        optimizer: its step size is set here.
         potential: gives the loss.
         lr: η of this step.
         beta: β_t of this step, the weight of the KL.
     """
-    for group in update.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = lr
-    if getattr(update, "needs_closure", False):  # it takes second derivatives of the loss itself
+    if getattr(optimizer, "needs_closure", False):  # it takes second derivatives of the loss itself
         kept: list[Tensor] = []
 
         def closure() -> Tensor:
             kept.append(potential(x, y, beta))
             return kept[-1].sum()
 
-        update.step(closure)
+        optimizer.step(closure)
         return kept[0].detach()
     loss = potential(x, y, beta)
-    update.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     # The chains share no parameter, so the gradient of the sum is each chain's own.
     loss.sum().backward()
-    update.step()
+    optimizer.step()
     return loss.detach()
 
 
@@ -176,7 +176,7 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
         "train_seconds": clock.seconds["train"],
         "eval_seconds": clock.seconds["eval"],
     }
-    done, passes = [], getattr(parts.update, "backward_passes", 1)
+    done, passes = [], getattr(parts.optimizer, "backward_passes", 1)
     for row in rows:
         pooled = row["chain"] == "all"
         loss = sum(losses) / len(losses) if pooled else losses[row["chain"]]

@@ -23,7 +23,7 @@ def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dic
         "seconds": clock.seconds,
         "chains": parts.chains.state_dict(),
         "chain_count": parts.chains.count,
-        "update": parts.update.state_dict(),
+        "optimizer": parts.optimizer.state_dict(),
         "noise": parts.noise.state_dict(),
         "layer_stream": stream_state(parts.device),
         "evaluator": parts.evaluator.state_dict(),
@@ -45,7 +45,7 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
         parts.chains.load_state_dict(checkpoint["chains"])
     except ValueError as error:
         raise ConfigError(f"checkpoint.pt: {error}, made by another version. Begin anew with --force.") from None
-    parts.update.load_state_dict(checkpoint["update"])
+    parts.optimizer.load_state_dict(checkpoint["optimizer"])
     parts.noise.load_state_dict(checkpoint["noise"])
     set_stream_state(checkpoint["layer_stream"], parts.device)
     parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))

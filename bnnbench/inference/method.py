@@ -55,7 +55,7 @@ def update_rule(name: str) -> type[Optimizer]:
         if name not in TORCH_RULES:
             known = {*TORCH_RULES, *plugins.names("samplers")}
             raise ConfigError(
-                f"method.update.name={name}: no such update rule.{did_you_mean(name, known)} "
+                f"method.optimizer.name={name}: no such update rule.{did_you_mean(name, known)} "
                 "Your own goes by a dotted name: module or module.Class."
             )
         return TORCH_RULES[name]
@@ -68,12 +68,12 @@ def update_rule(name: str) -> type[Optimizer]:
         ]
         if len(rules) != 1:
             raise ConfigError(
-                f"method.update.name={name}: the module defines {len(rules)} optimisers, not one. "
+                f"method.optimizer.name={name}: the module defines {len(rules)} optimisers, not one. "
                 f"Name the class: {name}.<Class>."
             )
         return rules[0]
     if not (inspect.isclass(found) and issubclass(found, Optimizer)):
-        raise ConfigError(f"method.update.name={name}: it is no torch.optim.Optimizer.")
+        raise ConfigError(f"method.optimizer.name={name}: it is no torch.optim.Optimizer.")
     return found
 
 
@@ -84,9 +84,9 @@ def is_sampler(rule: type[Optimizer]) -> bool:
 
 def effective_temperature(method: Method, num_data: int) -> float | None:
     """Return T as a number, 1/N resolved; None for an optimiser."""
-    if not is_sampler(update_rule(str(method.update["name"]))):
+    if not is_sampler(update_rule(str(method.optimizer["name"]))):
         return None
-    given = method.update.get("temperature", 1.0)
+    given = method.optimizer.get("temperature", 1.0)
     return 1 / num_data if given == "1/N" else float(given)
 
 
@@ -107,23 +107,23 @@ def check_method(method: Method, prior: Prior) -> None:
             f"method.kl.full_from={method.kl.full_from:g} comes before method.kl.zero_until={method.kl.zero_until:g}: "
             "the KL is 0 up to the one epoch and full from the other on."
         )
-    options = dict(method.update)
+    options = dict(method.optimizer)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise ConfigError(f"method.update.name={name}: give the name of an update rule, such as sgd or psgld.")
+        raise ConfigError(f"method.optimizer.name={name}: give the name of an update rule, such as sgd or psgld.")
     rule = update_rule(name)
     if "weight_decay" in options:
-        raise ConfigError("method.update.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
+        raise ConfigError("method.optimizer.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
     lr = options.get("lr")
     if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
-        raise ConfigError(f"method.update.lr={lr}: the step size must be a number > 0.")
+        raise ConfigError(f"method.optimizer.lr={lr}: the step size must be a number > 0.")
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
-    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     try:  # the optimisers check their own ranges when they are made
         rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
     except (ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"method.update: {error}") from None
+        raise ConfigError(f"method.optimizer: {error}") from None
 
 
 def build_chains(
@@ -158,30 +158,32 @@ def build_chains(
     return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
 
 
-def build_update(config: RunConfig, potential: Potential, noise: Noise) -> Optimizer:
+def build_optimizer(config: RunConfig, potential: Potential, noise: Noise) -> Optimizer:
     """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
 
     Raises:
         ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior.
     """
     method = config.method
-    rule = update_rule(str(method.update["name"]))
+    rule = update_rule(str(method.optimizer["name"]))
     temperature = effective_temperature(method, potential.num_data)
-    reaches = {"weight": True, "bias": method.noise.biases, "norm": method.noise.norm, "variational": False}
+    reaches = {"weight": True, "bias": method.noise_on.biases, "norm": method.noise_on.norm, "variational": False}
     groups = potential.groups(reaches, temperature)
     takes_decay = "weight_decay" in inspect.signature(rule).parameters
     decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
     if any(decays):
-        raise ConfigError(f"method.update.name={method.update['name']} takes no weight decay. Take prior.name=flat.")
-    options: dict[str, Any] = {k: v for k, v in method.update.items() if k not in ("name", "temperature")}
-    options = check_options(rule, options, supplied=SUPPLIED, where="method.update")
+        raise ConfigError(
+            f"method.optimizer.name={method.optimizer['name']} takes no weight decay. Take prior.name=flat."
+        )
+    options: dict[str, Any] = {k: v for k, v in method.optimizer.items() if k not in ("name", "temperature")}
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     if temperature is not None:
         options["temperature"] = temperature
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:
         return rule(groups, **options, **supplied)
     except (ValueError, RuntimeError) as error:  # what only the size of the network decides
-        raise ConfigError(f"method.update: {error}") from None
+        raise ConfigError(f"method.optimizer: {error}") from None
 
 
 def _accepted(rule: type[Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:

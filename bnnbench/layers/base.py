@@ -40,13 +40,13 @@ class StochasticLayer(nn.Module):
         self.is_conv = isinstance(layer, nn.Conv2d)
         self._shape_text = layer.extra_repr()
         if self.is_conv:
-            self.units = layer.in_channels
+            self.in_units = layer.in_channels
             self.stride, self.dilation, self.groups = layer.stride, layer.dilation, layer.groups
             zeros = layer.padding_mode == "zeros"
             self.padding = layer.padding if zeros else 0
             self._pad = None if zeros else (tuple(layer._reversed_padding_repeated_twice), layer.padding_mode)
         else:
-            self.units = layer.in_features
+            self.in_units = layer.in_features
         self.train(layer.training)
 
     @property
@@ -133,10 +133,10 @@ def log_ratio(log_variance: Tensor, mean: Tensor) -> Tensor:
     return log_variance - (mean.square() + FLOOR).log()
 
 
-def check_retain(p: float) -> None:
-    """Raise ValueError unless `p` is a retain probability."""
-    if not 0 < p <= 1:
-        raise ValueError(f"p (probability to RETAIN a unit) must be in (0, 1], got {p}")
+def check_keep(keep: float) -> None:
+    """Raise ValueError unless `keep` is a retain probability."""
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep (probability to RETAIN a unit) must be in (0, 1], got {keep}")
 
 
 def check_choice(name: str, given: str, allowed: tuple[str, ...]) -> None:

@@ -26,7 +26,7 @@ def convert(
     """Replace the Linear and Conv2d layers of `network` in place by ``make(layer)``, and return the network.
 
     The stochastic layers take the plain layer's parameters over, so that initialised or trained weights, their names
-    and shared layers all stay. ``convert(network, functools.partial(Dropout, p=0.8), only="fc1")`` and a second call
+    and shared layers all stay. ``convert(network, functools.partial(Dropout, keep=0.8), only="fc1")`` and a second call
     for the rest give layers different options. If `network` is itself such a layer, the new one is returned.
 
     Args:
@@ -89,14 +89,14 @@ def deconvert(network: nn.Module, weight_of: Callable[[StochasticLayer], Tensor]
 def _plain(layer: StochasticLayer, weight: Tensor) -> nn.Linear | nn.Conv2d:
     settings: dict[str, Any] = {"bias": layer.bias is not None, "device": weight.device, "dtype": weight.dtype}
     if not layer.is_conv:
-        plain: nn.Linear | nn.Conv2d = nn.utils.skip_init(nn.Linear, layer.units, len(weight), **settings)
+        plain: nn.Linear | nn.Conv2d = nn.utils.skip_init(nn.Linear, layer.in_units, len(weight), **settings)
     else:
         settings |= {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
         settings["padding"] = layer.padding
         if layer._pad is not None:  # by width first: left, right, top, bottom
             (left, right, top, bottom), settings["padding_mode"] = layer._pad
             settings["padding"] = (top, left) if (left, top) == (right, bottom) else "same"
-        plain = nn.utils.skip_init(nn.Conv2d, layer.units, len(weight), tuple(weight.shape[2:]), **settings)
+        plain = nn.utils.skip_init(nn.Conv2d, layer.in_units, len(weight), tuple(weight.shape[2:]), **settings)
     plain.weight.copy_(weight)
     if layer.bias is not None:
         plain.bias.copy_(layer.bias)

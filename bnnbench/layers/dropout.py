@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers.base import StochasticLayer, check_retain
+from bnnbench.layers.base import StochasticLayer, check_keep
 
 
 class Dropout(StochasticLayer):
@@ -18,24 +18,24 @@ class Dropout(StochasticLayer):
 
     Args:
         layer: nn.Linear or nn.Conv2d, whose parameters are taken over.
-        p: probability to RETAIN an element, in (0, 1]; 0.5 for hidden layers and 0.8 for inputs are customary.
-            (torch's own argument is the probability to drop.)
+        keep: p, the probability to RETAIN an element, in (0, 1]; 0.5 for hidden layers and 0.8 for inputs are
+            customary. (torch's own argument is the probability to drop.)
         sample: None follows the mode; True draws in evaluation as well; False never draws.
 
     Raises:
-        ValueError: `p` out of range; `layer` of another kind.
+        ValueError: `keep` out of range; `layer` of another kind.
     """
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, p: float = 0.5, sample: bool | None = None) -> None:
+    def __init__(self, layer: nn.Linear | nn.Conv2d, keep: float = 0.5, sample: bool | None = None) -> None:
         super().__init__(layer, sample)
-        check_retain(p)
-        self.p = p
+        check_keep(keep)
+        self.keep = keep
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations under fresh masks."""
-        mask = torch.rand_like(x) < self.p
-        return self.affine(x / self.p * mask, self.weight, self.bias)  # on a CPU far faster than torch.where
+        mask = torch.rand_like(x) < self.keep
+        return self.affine(x / self.keep * mask, self.weight, self.bias)  # on a CPU far faster than torch.where
 
     def extra_repr(self) -> str:
-        """Return the sizes and p."""
-        return f"{super().extra_repr()}, p={self.p}"
+        """Return the sizes and the retain probability."""
+        return f"{super().extra_repr()}, keep={self.keep}"

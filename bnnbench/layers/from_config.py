@@ -120,7 +120,7 @@ def _resolve(layers: Mapping[str, Any], prior: Prior) -> tuple[Layer, dict[str, 
     if not isinstance(name, str):
         raise ConfigError(f"method.layers.name={name}: give the name of a layer: {', '.join(layer_names())}.")
     if not isinstance(first, Mapping):
-        raise ConfigError(f"method.layers.input={first}: give options of the first layer, such as {{p: 0.8}}.")
+        raise ConfigError(f"method.layers.input={first}: give options of the first layer, such as {{keep: 0.8}}.")
     _only(layers)
     options = {k: v for k, v in layers.items() if k not in ABOUT_THE_NETWORK}
     if name == DETERMINISTIC:

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers.base import StochasticLayer, check_choice, check_retain, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, check_keep, normal
 
 
 class GaussianDropout(StochasticLayer):
-    """Noise of relative variance α = (1 − p)/p, on the layer's inputs or on its pre-activations.
+    """Noise of relative variance α = (1 − p)/p, p the retain probability, on the layer's inputs or pre-activations.
 
     Type A (Srivastava et al. 2014, section 10):    y = W (x ⊙ ξ) + b,  ξ_i ~ N(1, α) for every datum and element.
     Type B (Wang & Manning 2013, the Gaussian limit of dropout's pre-activation):
@@ -24,30 +24,30 @@ class GaussianDropout(StochasticLayer):
 
     Args:
         layer: nn.Linear or nn.Conv2d, whose parameters are taken over.
-        p: retain probability in (0, 1]; 0.5 gives α = 1, 0.8 gives α = 0.25.
-        noise: ``A`` or ``B``.
+        keep: p, the retain probability, in (0, 1]; 0.5 gives α = 1, 0.8 gives α = 0.25.
+        kind: ``A`` or ``B``.
         sample: None follows the mode; True draws in evaluation as well; False never draws.
 
     Raises:
-        ValueError: `p` or `noise` out of range; `layer` of another kind.
+        ValueError: `keep` or `kind` out of range; `layer` of another kind.
     """
 
     def __init__(
         self,
         layer: nn.Linear | nn.Conv2d,
-        p: float = 0.5,
-        noise: Literal["A", "B"] = "A",
+        keep: float = 0.5,
+        kind: Literal["A", "B"] = "A",
         sample: bool | None = None,
     ) -> None:
         super().__init__(layer, sample)
-        check_retain(p)
-        check_choice("noise", noise, ("A", "B"))
-        self.p, self.noise = p, noise
+        check_keep(keep)
+        check_choice("kind", kind, ("A", "B"))
+        self.keep, self.kind = keep, kind
 
     @property
     def alpha(self) -> float:
         """α = (1 − p)/p."""
-        return (1 - self.p) / self.p
+        return (1 - self.keep) / self.keep
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations, in the shape of the output."""
@@ -55,11 +55,11 @@ class GaussianDropout(StochasticLayer):
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise."""
-        if self.noise == "B":
+        if self.kind == "B":
             return normal(*self.moments(x))
         xi = 1 + self.alpha**0.5 * torch.randn_like(x)
         return self.affine(x * xi, self.weight, self.bias)
 
     def extra_repr(self) -> str:
-        """Return the sizes, p and the type of noise."""
-        return f"{super().extra_repr()}, p={self.p}, noise={self.noise}"
+        """Return the sizes, the retain probability and the type."""
+        return f"{super().extra_repr()}, keep={self.keep}, kind={self.kind}"

@@ -31,7 +31,7 @@ class VariationalDropout(StochasticLayer):
 
     Args:
         layer: nn.Linear or nn.Conv2d, whose weights become θ.
-        noise: ``A`` or ``B``.
+        kind: ``A`` or ``B``.
         per: what has an α of its own: the ``layer``, each input ``unit`` (feature, channel) or, with type B, each
             ``weight``.
         alpha: initial α > 0; (1 − p)/p for a retain probability p.
@@ -50,7 +50,7 @@ class VariationalDropout(StochasticLayer):
     def __init__(
         self,
         layer: nn.Linear | nn.Conv2d,
-        noise: Literal["A", "B"] = "B",
+        kind: Literal["A", "B"] = "B",
         per: Literal["layer", "unit", "weight"] = "unit",
         alpha: float = 0.5,
         kl: Literal["cubic", "bound", "sigmoid", "none"] = "cubic",
@@ -58,11 +58,11 @@ class VariationalDropout(StochasticLayer):
         sample: bool | None = None,
     ) -> None:
         super().__init__(layer, sample)
-        check_choice("noise", noise, ("A", "B"))
+        check_choice("kind", kind, ("A", "B"))
         check_choice("per", per, ("layer", "unit", "weight"))
         check_choice("kl", kl, tuple(KL))
-        if noise == "A" and per == "weight":
-            raise ValueError("per=weight needs noise=B: noise on the inputs has one α per unit, per=unit, or per layer")
+        if kind == "A" and per == "weight":
+            raise ValueError("per=weight needs kind=B: noise on the inputs has one α per unit, per=unit, or per layer")
         if max_alpha is None:
             max_alpha = 1.0 if kl in ("cubic", "bound") else math.inf
         if not max_alpha > 0:
@@ -72,8 +72,8 @@ class VariationalDropout(StochasticLayer):
         check_positive("alpha", alpha)
         if alpha > max_alpha:
             raise ValueError(f"alpha must be in (0, {max_alpha:g}] with kl={kl}, got {alpha}")
-        self.noise, self.per, self.kl_form, self.max_alpha = noise, per, kl, max_alpha
-        shape = {"layer": (), "unit": (self.units,), "weight": self.weight.shape}[per]
+        self.kind, self.per, self.kl_form, self.max_alpha = kind, per, kl, max_alpha
+        shape = {"layer": (), "unit": (self.in_units,), "weight": self.weight.shape}[per]
         self.log_alpha = nn.Parameter(self.weight.new_full(shape, math.log(alpha)))
 
     @property
@@ -104,7 +104,7 @@ class VariationalDropout(StochasticLayer):
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise."""
-        if self.noise == "B":
+        if self.kind == "B":
             return normal(*self.moments(x))
         std = self.per_unit((0.5 * self.current_log_alpha()).exp())
         noise = torch.randn_like(x[..., :1, :1] if self.is_conv else x)
@@ -119,9 +119,9 @@ class VariationalDropout(StochasticLayer):
             divergence = fused(alpha_ops.cubic_kl(self.limit), self.log_alpha)
         else:
             divergence = form(self.current_log_alpha()).sum()
-        count = self.units if self.noise == "A" else self.weight.numel()
+        count = self.in_units if self.kind == "A" else self.weight.numel()
         return divergence * (count / self.log_alpha.numel())
 
     def extra_repr(self) -> str:
         """Return the sizes, the type of noise, what has an α and the KL."""
-        return f"{super().extra_repr()}, noise={self.noise}, per={self.per}, kl={self.kl_form}"
+        return f"{super().extra_repr()}, kind={self.kind}, per={self.per}, kl={self.kl_form}"

@@ -31,7 +31,7 @@ FIGURE = Figure(
     cost="5 minutes on 2 cores; needs `bnnbench data fetch a9a`",
     sweeps=(
         ("experiment=psgld_a9a", "method=psgld,sgld", "seed=0,1,2,3,4", "threads=1"),
-        ("experiment=psgld_a9a", "method=sgld", "method.update.lr=0.04", "seed=0,1,2,3,4", "threads=1"),
+        ("experiment=psgld_a9a", "method=sgld", "method.optimizer.lr=0.04", "seed=0,1,2,3,4", "threads=1"),
     ),
     quick=("iterations=3000", "seed=0,1"),
     draw=draw,

@@ -13,21 +13,21 @@ def factor(
     iterations: int,
     steps_per_epoch: int,
     b: Annotated[float, Gt(0)],
-    gamma: Annotated[float, Gt(0)],
+    power: Annotated[float, Gt(0)],
 ) -> float:
     """Return (1 + t/b)^−γ.
 
     Args:
         b: iterations after which the step has fallen to 2^−γ.
-        gamma: γ; SGLD converges for ½ < γ ≤ 1. To end at a fraction r of lr, b = T / (r^(−1/γ) − 1).
+        power: γ; SGLD converges for ½ < γ ≤ 1. To end at a fraction r of lr, b = T / (r^(−1/γ) − 1).
     """
-    return (1 + iteration / b) ** -gamma
+    return (1 + iteration / b) ** -power
 
 
-def convergence(*, b: float, gamma: float) -> str | None:
+def convergence(*, b: float, power: float) -> str | None:
     """Return None for ½ < γ ≤ 1; otherwise say which of the two sums breaks."""
-    if gamma <= 0.5:
-        return f"The step falls as t^−{gamma:g}, too slowly (γ ≤ ½): Σε² diverges, the bias may not die out."
-    if gamma > 1:
-        return f"The step falls as t^−{gamma:g}, too fast (γ > 1): Σε is finite, the chain freezes."
+    if power <= 0.5:
+        return f"The step falls as t^−{power:g}, too slowly (γ ≤ ½): Σε² diverges, the bias may not die out."
+    if power > 1:
+        return f"The step falls as t^−{power:g}, too fast (γ > 1): Σε is finite, the chain freezes."
     return None

@@ -22,6 +22,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
 from bnnbench.tasks.measures import COLUMNS, MEASURES
 
@@ -58,8 +59,8 @@ class Run:
     def name(self, part: str) -> str:
         """The name of this run's `part` (``dataset``, ``model`` or ``method``), as typed on the command line."""
         section = _mapping(self.config.get(part))
-        update = _mapping(section.get("update"))  # a method put together by hand may have no name but its update rule's
-        return str(section.get("name") or self.manifest.get(part) or update.get("name") or section.get("label") or "?")
+        rule = _mapping(section.get("optimizer"))  # a method put together by hand may have no name but its optimizer's
+        return str(section.get("name") or self.manifest.get(part) or rule.get("name") or section.get("label") or "?")
 
     def label(self, part: str) -> str:
         """The word for legends and captions; the name where the yaml gives no label."""
@@ -129,6 +130,7 @@ def load_run(folder: str | Path) -> Run:
         raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
+    config = current_config(config)
     try:
         manifest = _mapping(json.loads((folder / "manifest.json").read_text("utf-8")))
     except (OSError, ValueError):
@@ -147,7 +149,7 @@ def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
 
     Each row of each metrics.csv behind the columns ``run`` (the folder's name), ``status``, ``dataset``, ``model``,
     ``method`` (names), every configuration key that differs between the runs under its dotted name
-    (``method.update.lr``), and ``seed``. It may be called while runs are going: of a row half written nothing is
+    (``method.optimizer.lr``), and ``seed``. It may be called while runs are going: of a row half written nothing is
     taken. A damaged run is left out with a warning.
     """
     return frame(load_runs(path))

@@ -1,6 +1,6 @@
 """What `bnnbench tune` searches over: Hydra's sweeps, read as Optuna's distributions.
 
-method.update.lr=tag(log,interval(1e-4,1))      any number between the two, on a logarithmic scale
+method.optimizer.lr=tag(log,interval(1e-4,1))      any number between the two, on a logarithmic scale
 batch_size=int(interval(20,200))                any whole number
 members.thin=range(50,201,50)                   these numbers, and their order counts
 model.activation=choice(relu,tanh)              these words, or relu,tanh
@@ -22,7 +22,7 @@ from bnnbench.errors import ConfigError, did_you_mean
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-LR = "method.update.lr"
+LR = "method.optimizer.lr"
 FACTOR = 30  # the default space is the step size, from a FACTOR-th of its value to FACTOR times it
 DIGITS = 4  # that a drawn number keeps
 EDGE = 0.05  # of its range: so near to an end, the best is said to lie at the edge

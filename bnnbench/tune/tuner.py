@@ -96,7 +96,7 @@ class Tuner:
             check_judge(raw, self.metric)
             if not question.space:
                 check(raw)
-            space = question.space or [around(raw["method"]["update"].get("lr"))]
+            space = question.space or [around(raw["method"]["optimizer"].get("lr"))]
             ends = [self._compose([*overrides, *corner]) for corner in corners(space)]
             for end in ends:
                 check(end)

@@ -82,10 +82,12 @@ def test_one_group_is_shown_and_said_to_be_alone(here, bnnbench):
 
 def test_a_mixture_is_told_with_the_words_that_split_it_up(here, bnnbench):
     for i, lr in enumerate([0.1, 0.2]):
-        write_run(here / f"a{i}", [row(100, 0.1)], update={"lr": lr})
+        write_run(here / f"a{i}", [row(100, 0.1)], optimizer={"lr": lr})
     text = words(bnnbench("compare", "."))
-    assert "more varies than the seed, and is averaged: method.update.lr. Take --by method,method.update.lr" in text
-    assert "psgld 0.1" in words(bnnbench("compare", ".", "--by", "method,method.update.lr"))
+    assert (
+        "more varies than the seed, and is averaged: method.optimizer.lr. Take --by method,method.optimizer.lr" in text
+    )
+    assert "psgld 0.1" in words(bnnbench("compare", ".", "--by", "method,method.optimizer.lr"))
 
 
 def test_seeds_that_the_best_lacks_make_no_pairs_and_that_is_shown(here, bnnbench):
@@ -134,7 +136,7 @@ def test_collect_writes_what_load_returns(runs, bnnbench, here):
     lines = list(csv.DictReader(io.StringIO(result.stdout)))
     frame = results.load(runs)
     assert list(lines[0]) == list(frame.columns)
-    about = ["run", "status", "dataset", "model", "method", "method.label", "method.update.name", "seed"]
+    about = ["run", "status", "dataset", "model", "method", "method.label", "method.optimizer.name", "seed"]
     assert list(lines[0])[:9] == [*about, "iteration"]
     assert [float(line["error"]) for line in lines] == frame["error"].tolist()
     assert {line["iteration"] for line in lines} == {"50", "100"}  # whole numbers stay whole

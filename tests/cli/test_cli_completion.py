@@ -20,10 +20,10 @@ CASES = [  # words as bash cuts them (at '='), the answers
     (["r"], ["run"]),
     (["run", "meth"], ["method.", "method="]),
     (["run", "method", "=", "ps"], METHODS_WITH_PS),
-    (["run", "method.upd"], ["method.update."]),
-    (["run", "method.update.l"], ["method.update.lambda_=", "method.update.lr="]),
-    (["run", "method", "=", "sgd", "method.update.m"], ["method.update.momentum="]),
-    (["run", "-m", "method", "=", "sgd,sgld", "method.update.m"], ["method.update.momentum="]),
+    (["run", "method.opt"], ["method.optimizer."]),
+    (["run", "method.optimizer.l"], ["method.optimizer.lambda_=", "method.optimizer.lr="]),
+    (["run", "method", "=", "sgd", "method.optimizer.m"], ["method.optimizer.momentum="]),
+    (["run", "-m", "method", "=", "sgd,sgld", "method.optimizer.m"], ["method.optimizer.momentum="]),
     (["run", "method", "=", "tpyo", "sche"], ["schedule="]),
     (["run", "dataset", "=", "dig"], ["digits"]),
     (["run", "dat"], ["data.", "dataset.", "dataset="]),
@@ -83,7 +83,7 @@ def test_completion_is_fast_and_loads_no_torch():
     code = (
         "import sys, time; start = time.process_time()\n"
         "from bnnbench.cli.completion import complete\n"
-        "assert complete(['method.upd']) == ['method.update.'], 'wrong answer'\n"
+        "assert complete(['method.opt']) == ['method.optimizer.'], 'wrong answer'\n"
         "print(time.process_time() - start, 'torch' in sys.modules)"
     )
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(3)]

@@ -53,9 +53,9 @@ def test_a_sweep_with_a_misspelt_choice_starts_no_run(quick, here):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_says_which_run_failed(quick, here):
-    swept = quick("-m", "-j1", "method=sgd", "method.update.lr=1e30,0.1")
+    swept = quick("-m", "-j1", "method=sgd", "method.optimizer.lr=1e30,0.1")
     assert swept.exit_code == 1
-    assert "(method.update.lr=1e+30): " in swept.stderr
+    assert "(method.optimizer.lr=1e+30): " in swept.stderr
     assert "1 of 2 runs failed" in swept.stderr
     assert len(swept.stderr.splitlines()) <= 4
     assert sorted(m["status"] for m in manifests(here)) == ["failed", "finished"]
@@ -75,7 +75,7 @@ def test_a_failure_of_the_code_itself_keeps_its_traceback(quick, here, monkeypat
     [
         (["--cfg", "job"], "burn_in: ${dataset.budget.burn_in}"),
         (["--cfg", "job", "--resolve"], "burn_in: 300"),
-        (["--cfg", "job", "-p", "method.update", "method=sgld"], "temperature: ${temperature}"),
+        (["--cfg", "job", "-p", "method.optimizer", "method=sgld"], "temperature: ${temperature}"),
         (["--help"], "bnnbench run -m method=sgld,psgld seed=0,1,2"),
         (["--info", "defaults"], "method/psgld"),
         (["--hydra-help"], "--multirun"),

@@ -39,7 +39,7 @@ def settings(method: str) -> dict[str, Any]:
 
 
 def samplers() -> list[str]:
-    return [m for m in METHODS if is_sampler(update_rule(settings(m)["update"]["name"]))]
+    return [m for m in METHODS if is_sampler(update_rule(settings(m)["optimizer"]["name"]))]
 
 
 def without_times(folder: Path) -> list[dict[str, str]]:
@@ -84,7 +84,7 @@ def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_diverging_run_stops_and_says_where(method: str, run_small: Run, compose: Compose, tmp_path: Path) -> None:
     with pytest.raises(DivergedError, match=r"at iteration \d+; .*(tensor|tensors).*; lr 1e\+30"):
-        run_small(f"method={method}", "method.update.lr=1e30")
+        run_small(f"method={method}", "method.optimizer.lr=1e30")
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
     assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
     assert "at iteration" in (folder / "error.txt").read_text()
@@ -96,16 +96,16 @@ def test_at_zero_temperature_a_sampler_draws_no_noise(method: str, compose: Comp
     parts = assemble(parse(compose(f"method={method}", "temperature=0", "model.widths=[16]")))
     before = parts.noise.state_dict()["generators"][0]
     for iteration in range(3):
-        step(parts.update, parts.potential, *parts.batches(iteration), 1e-3)
+        step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
     assert torch.equal(before, parts.noise.state_dict()["generators"][0])
 
 
 @pytest.mark.parametrize(
     ("sampler", "optimiser"),
     [
-        (["method=sgld", "method.update.lr=0.1"], ["method=sgd", "method.update.lr=0.1"]),
-        (["method=batchnorm_sgld", "method.update.lr=0.1"], ["method=sgd", "method.norm=batch"]),
-        (["method=psgld", "method.update.v_gradient=posterior"], ["method=rmsprop"]),
+        (["method=sgld", "method.optimizer.lr=0.1"], ["method=sgd", "method.optimizer.lr=0.1"]),
+        (["method=batchnorm_sgld", "method.optimizer.lr=0.1"], ["method=sgd", "method.norm=batch"]),
+        (["method=psgld", "method.optimizer.v_gradient=posterior"], ["method=rmsprop"]),
     ],
     ids=["sgld", "batchnorm_sgld", "psgld"],
 )
@@ -113,7 +113,7 @@ def test_at_zero_temperature_a_sampler_is_its_optimiser_step_for_step(
     sampler: list[str], optimiser: list[str], run_small: Run
 ) -> None:
     pair = []
-    for overrides in ([*sampler, "method.update.temperature=0"], optimiser):
+    for overrides in ([*sampler, "method.optimizer.temperature=0"], optimiser):
         rows = without_times(run_small(*overrides))
         pair.append([row for row in rows if row["predictor"] == "current"])
     assert pair[0] == pair[1]  # every number of every evaluation, to the last digit
@@ -143,7 +143,7 @@ def test_stacked_chains_are_the_single_chains(method: str, compose: Compose) -> 
     to_double(whole)
     with sampling(whole.chains.network, False):
         for iteration in range(STEPS):
-            step(whole.update, whole.potential, *whole.batches(iteration), 1e-3)
+            step(whole.optimizer, whole.potential, *whole.batches(iteration), 1e-3)
     for k in range(3):
         alone = assemble(parse(compose(*overrides, "chains=1")))
         alone.chains.load_state_dict(
@@ -157,7 +157,7 @@ def test_stacked_chains_are_the_single_chains(method: str, compose: Compose) -> 
         with sampling(alone.chains.network, False):
             for iteration in range(STEPS):
                 x, y = whole.batches(iteration)
-                step(alone.update, alone.potential, x[k : k + 1], y[k : k + 1], 1e-3)
+                step(alone.optimizer, alone.potential, x[k : k + 1], y[k : k + 1], 1e-3)
         for name, p in alone.chains.parameters.items():
             torch.testing.assert_close(whole.chains.parameters[name][k], p, rtol=1e-8, atol=1e-10)
 

@@ -23,13 +23,13 @@ MLP = {"name": "mlp", "widths": [6, 5]}
 MAKERS = {
     "dropout": Dropout,
     "gaussian_A": GaussianDropout,
-    "gaussian_B": functools.partial(GaussianDropout, noise="B"),
+    "gaussian_B": functools.partial(GaussianDropout, kind="B"),
     "local": MeanField,
     "separate": functools.partial(MeanField, estimator="separate"),
     "single": functools.partial(MeanField, estimator="single"),
     "mixture": functools.partial(MeanField, prior="mixture"),
-    "vd_A": functools.partial(VariationalDropout, noise="A"),
-    "vd_B": functools.partial(VariationalDropout, noise="B", per="weight"),
+    "vd_A": functools.partial(VariationalDropout, kind="A"),
+    "vd_B": functools.partial(VariationalDropout, kind="B", per="weight"),
     "vd_layer": functools.partial(VariationalDropout, per="layer", kl="sigmoid"),
     "vd_none": functools.partial(VariationalDropout, kl="none"),
     "sparse": SparseVD,
@@ -67,9 +67,9 @@ def test_patterns(only, expected):
 
 
 def test_two_calls_give_layers_different_options():
-    network = convert(build_network(MLP, (4,), 3), functools.partial(Dropout, p=0.8), "fc1")
+    network = convert(build_network(MLP, (4,), 3), functools.partial(Dropout, keep=0.8), "fc1")
     convert(network, Dropout)
-    assert [network.fc1.p, network.fc2.p, network.out.p] == [0.8, 0.5, 0.5]
+    assert [network.fc1.keep, network.fc2.keep, network.out.keep] == [0.8, 0.5, 0.5]
 
 
 def test_nested_shared_bias_free_and_single_layers():

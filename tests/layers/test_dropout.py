@@ -76,7 +76,7 @@ def test_retain_everything_is_the_plain_layer(name, plain):
         noisy.log_alpha.data.fill_(-60)
     else:
         noisy = NOISES[name](layer)
-        noisy.p = 1.0
+        noisy.keep = 1.0
     torch.testing.assert_close(noisy(x), layer(x), rtol=0, atol=1e-6)
 
 
@@ -95,16 +95,16 @@ def test_evaluation_is_the_mean_and_sample_overrules(name, plain):
     assert not torch.equal(noisy(x), noisy(x))
 
 
-@pytest.mark.parametrize("p", [0, -0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("keep", [0, -0.1, 1.1, float("nan")])
 @pytest.mark.parametrize("layer", [Dropout, GaussianDropout])
-def test_p_out_of_range(layer, p):
+def test_keep_out_of_range(layer, keep):
     with pytest.raises(ValueError, match=r"RETAIN.*\(0, 1\], got"):
-        layer(nn.Linear(2, 2), p)
+        layer(nn.Linear(2, 2), keep)
 
 
 def test_other_refusals():
-    with pytest.raises(ValueError, match="noise must be one of A, B, got 'C'"):
-        GaussianDropout(nn.Linear(2, 2), noise="C")
+    with pytest.raises(ValueError, match="kind must be one of A, B, got 'C'"):
+        GaussianDropout(nn.Linear(2, 2), kind="C")
     with pytest.raises(ValueError, match=r"nn\.Linear or nn\.Conv2d, got ReLU"):
         Dropout(nn.ReLU())
     with pytest.raises(ValueError, match="parametrised"):

@@ -47,7 +47,7 @@ def test_type_b_moments_against_brute_force(per, plain, moments_agree):
 def test_type_a_is_a_draw_of_correlated_weights():
     torch.manual_seed(0)
     x = torch.randn(2, 4, dtype=torch.float64)
-    noisy = randomised(nn.Linear(4, 3).double(), noise="A", per="unit")
+    noisy = randomised(nn.Linear(4, 3).double(), kind="A", per="unit")
     scales = 1 + (noisy.log_alpha / 2).exp() * torch.randn(20_000, 4).double()
     brute = torch.einsum("bi,oi,si->sbo", x, noisy.weight, scales) + noisy.bias
     draws = noisy(x.repeat(20_000, 1)).view(20_000, 2, 3)
@@ -76,12 +76,12 @@ def test_conv_equals_unfolded_linear(per):
 
 
 @pytest.mark.parametrize(
-    ("noise", "per", "count"),
+    ("kind", "per", "count"),
     [("B", "layer", 12), ("B", "unit", 12), ("B", "weight", 12), ("A", "layer", 4), ("A", "unit", 4)],
 )
 @pytest.mark.parametrize("form", ["cubic", "bound", "sigmoid"])
-def test_kl_counts_weights_with_b_and_units_with_a(noise, per, count, form):
-    layer = VariationalDropout(nn.Linear(4, 3), noise, per, alpha=0.3, kl=form)
+def test_kl_counts_weights_with_b_and_units_with_a(kind, per, count, form):
+    layer = VariationalDropout(nn.Linear(4, 3), kind, per, alpha=0.3, kl=form)
     one = getattr(kl, form)(torch.tensor(0.3).log())
     torch.testing.assert_close(layer.kl(), count * one)
     before = layer.kl()
@@ -126,12 +126,12 @@ def test_gradient_beyond_the_limit():
 
 
 @pytest.mark.parametrize(
-    ("noise", "per"), [("A", "layer"), ("A", "unit"), ("B", "layer"), ("B", "unit"), ("B", "weight")]
+    ("kind", "per"), [("A", "layer"), ("A", "unit"), ("B", "layer"), ("B", "unit"), ("B", "weight")]
 )
 @pytest.mark.parametrize("form", ["cubic", "sigmoid"])
-def test_gradcheck(noise, per, form, plain):
+def test_gradcheck(kind, per, form, plain):
     layer, x = plain
-    noisy = VariationalDropout(layer, noise, per, alpha=0.4, kl=form)
+    noisy = VariationalDropout(layer, kind, per, alpha=0.4, kl=form)
     names, values = zip(*noisy.named_parameters(), strict=True)
 
     class Both(nn.Module):
@@ -153,10 +153,10 @@ def test_gradcheck(noise, per, form, plain):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noise": "C"}, "A, B, got 'C'"),
+        ({"kind": "C"}, "A, B, got 'C'"),
         ({"per": "filter"}, "layer, unit, weight, got 'filter'"),
         ({"kl": "exact"}, "cubic, bound, sigmoid, none, got 'exact'"),
-        ({"noise": "A", "per": "weight"}, "per=weight needs noise=B"),
+        ({"kind": "A", "per": "weight"}, "per=weight needs kind=B"),
         ({"alpha": 0}, "alpha must be finite and > 0, got 0"),
         ({"alpha": 1.5}, r"alpha must be in \(0, 1\] with kl=cubic, got 1.5"),
         ({"alpha": math.inf, "kl": "none"}, "got inf"),

@@ -70,7 +70,7 @@ YAML = {
     "method/loud.yaml": """# SGLD, louder
 name: loud
 label: Loud SGLD
-update: {name: theirs.sampler, lr: 0.3, temperature: "${temperature}", loudness: 1.5}
+optimizer: {name: theirs.sampler, lr: 0.3, temperature: "${temperature}", loudness: 1.5}
 predictive:
   name: samples
   burn_in: ${members.burn_in}
@@ -129,7 +129,7 @@ def test_everything_by_yaml_in_a_folder_of_ones_own(theirs):
 
 def test_a_single_part_by_its_dotted_name(theirs):
     quick = ("model.widths=[8]", "epochs=3", "members.burn_in=5", "eval.every=20")
-    result = run("method=sgld", "method.update.name=theirs.sampler.Loud", "+method.update.loudness=0", *quick)
+    result = run("method=sgld", "method.optimizer.name=theirs.sampler.Loud", "+method.optimizer.loudness=0", *quick)
     assert result.exit_code == 0, result.stderr
     assert last_error(theirs) < 0.9
 
@@ -143,8 +143,11 @@ def test_a_network_by_its_dotted_name(theirs):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("+method.update.loud=1 method.update.name=theirs.sampler method=sgld", "Did you mean 'loudness'"),
-        ("+method.update.loudness=-1 method.update.name=theirs.sampler method=sgld", "loudness=-1: input should be"),
+        ("+method.optimizer.loud=1 method.optimizer.name=theirs.sampler method=sgld", "Did you mean 'loudness'"),
+        (
+            "+method.optimizer.loudness=-1 method.optimizer.name=theirs.sampler method=sgld",
+            "loudness=-1: input should be",
+        ),
         (
             "model=logistic model.name=theirs.network +model.untis=3",
             "model.untis: no such option. Did you mean 'units'",

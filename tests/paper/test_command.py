@@ -160,7 +160,7 @@ def test_a_failing_run_is_named_and_hinders_no_other_figure(
     use: Callable[..., None], here: Path, done: Callable[..., Path], capsys: pytest.CaptureFixture
 ) -> None:
     done()
-    wrong = toy(sweeps=(("method=sgd", "method.update.lr=0.1,1e30", "epochs=2", *SMALL), ("method=sgld", *SMALL)))
+    wrong = toy(sweeps=(("method=sgd", "method.optimizer.lr=0.1,1e30", "epochs=2", *SMALL), ("method=sgld", *SMALL)))
     use(wrong=wrong, typo=toy(sweeps=(("method=sdg", *SMALL),)), toy=toy())
     assert command.main([]) == 1
     told = capsys.readouterr().err

@@ -94,7 +94,7 @@ def test_the_budget_of_the_full_version(name: str, epochs: set[int]) -> None:
 def test_a9a_runs_at_least_five_seeds_to_15000_iterations_at_T_1() -> None:
     seeds: dict[tuple[str, float], set[int]] = {}
     for config in configs("psgld_a9a", False):
-        update = config.method["update"]
+        update = config.method["optimizer"]
         assert (config.iterations, config.batch_size, update["temperature"]) == (15000, 50, 1.0)
         seeds.setdefault((config.method.name, update["lr"]), set()).add(config.seed)
     assert {method for method, _ in seeds} == {"sgld", "psgld"}

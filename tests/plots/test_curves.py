@@ -62,7 +62,7 @@ def test_lines_of_unlike_numbers_of_seeds_say_theirs_in_the_legend(make_run, tmp
 
 def test_a_step_size_typed_1_or_1_point_0_is_one_line(make_run, tmp_path):
     for seed, lr in enumerate([1, 1.0]):
-        make_run(f"s{seed}", [row(100, 0.01 + 0.02 * seed)], seed=seed, update={"lr": lr})
+        make_run(f"s{seed}", [row(100, 0.01 + 0.02 * seed)], seed=seed, optimizer={"lr": lr})
     assert lines(draw(tmp_path))["PSGLD (T = 1)"][1] == pytest.approx([2.0])
 
 
@@ -172,7 +172,7 @@ def test_a_panel_per_dataset_up_to_four(make_run, tmp_path):
         ({"x": "epochs"}, "Did you mean 'epoch'"),
         ({"split": "tst"}, "Did you mean 'test'"),
         ({"predictor": "posteriors"}, "Did you mean 'posterior'"),
-        ({"by": "method.update.rl"}, "Did you mean 'method.update.lr'"),
+        ({"by": "method.optimizer.rl"}, "Did you mean 'method.optimizer.lr'"),
         ({"metric": "rmse"}, r"no values of 'rmse' on 'test'.* Allowed: error\."),
     ],
 )

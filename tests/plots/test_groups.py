@@ -41,12 +41,14 @@ def test_keys_without_effect_make_no_new_line(legend):
 
 
 def test_a_value_under_two_keys_is_told_once(legend):
-    runs = [{"update": {"thin": t}, "walk": {"thin": t}} for t in (10, 20)]
+    runs = [{"optimizer": {"thin": t}, "walk": {"thin": t}} for t in (10, 20)]
     assert legend(*runs) == ["PSGLD (T = 1, thin = 10)", "PSGLD (T = 1, thin = 20)"]
 
 
 def test_alike_labels_say_what_differs(legend):
-    assert legend({"update": {"lr": 0.1}}, {"update": {"lr": 0.2}}, {"method": "sgd", "label": "SGD", "T": None}) == [
+    assert legend(
+        {"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.2}}, {"method": "sgd", "label": "SGD", "T": None}
+    ) == [
         "PSGLD (T = 1, lr = 0.1)",
         "PSGLD (T = 1, lr = 0.2)",
         "SGD",
@@ -63,22 +65,22 @@ def test_norm_and_model_have_words_of_their_own(legend):
 
 
 def test_temperature_tells_lines_apart_by_itself(legend):
-    runs = [{"T": t, "update": {"temperature": t}} for t in (1.0, 0.5)]
+    runs = [{"T": t, "optimizer": {"temperature": t}} for t in (1.0, 0.5)]
     assert legend(*runs) == ["PSGLD (T = 1)", "PSGLD (T = 0.5)"]
 
 
 def test_lines_named_by_a_key(legend):
-    runs = [{"update": {"lr": 0.1}}, {"update": {"lr": 0.2}}]
+    runs = [{"optimizer": {"lr": 0.1}}, {"optimizer": {"lr": 0.2}}]
     assert legend(*runs, by="lr") == ["lr = 0.1 (T = 1)", "lr = 0.2 (T = 1)"]
 
 
 def test_lines_named_by_temperature_show_it_once(legend):
-    runs = [{"T": t, "update": {"temperature": t}} for t in (1.0, 0.5)]
+    runs = [{"T": t, "optimizer": {"temperature": t}} for t in (1.0, 0.5)]
     assert legend(*runs, by="temperature") == ["T = 1", "T = 0.5"]
 
 
 def test_an_optimiser_keeps_its_name_where_lines_are_named_by_temperature(legend):
-    runs = [{"update": {"temperature": 1.0}}, {"method": "sgd", "label": "SGD", "T": None}]
+    runs = [{"optimizer": {"temperature": 1.0}}, {"method": "sgd", "label": "SGD", "T": None}]
     assert legend(*runs, by="temperature") == ["T = 1", "SGD"]
 
 

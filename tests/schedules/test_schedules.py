@@ -49,10 +49,10 @@ def test_constant():
 
 
 def test_polynomial():
-    factor = schedule(name="polynomial", b=2.0, gamma=0.5)
+    factor = schedule(name="polynomial", b=2.0, power=0.5)
     assert factor(6) == pytest.approx(0.5)  # (1 + 3)^−½
     a, b, gamma = 0.01, 231.0, 0.55  # the other way of writing it: a (b + t)^−γ with lr = a b^−γ
-    factor = schedule(name="polynomial", b=b, gamma=gamma)
+    factor = schedule(name="polynomial", b=b, power=gamma)
     for t in (0, 1, 1000, 10**6):
         assert a * b**-gamma * factor(t) == pytest.approx(a * (b + t) ** -gamma, rel=1e-12)
     assert factor(10**6) == pytest.approx(0.01, rel=1e-3)  # Welling & Teh's mixture: .01 → .0001 in 1e6 steps
@@ -89,17 +89,17 @@ def test_cyclical():
     assert schedule(name="cyclical", cycles=200)(57) == 1.0  # more cycles than iterations: each is one iteration long
 
 
-@pytest.mark.parametrize("gamma", [0.51, 0.55, 1.0])
-def test_polynomial_converges_for_these_exponents(gamma):
-    assert convergence_warning({"name": "polynomial", "b": 1.0, "gamma": gamma}) is None
+@pytest.mark.parametrize("power", [0.51, 0.55, 1.0])
+def test_polynomial_converges_for_these_exponents(power):
+    assert convergence_warning({"name": "polynomial", "b": 1.0, "power": power}) is None
 
 
 @pytest.mark.parametrize(
     ("options", "breaks"),
     [
         ({"name": "constant"}, "Σε² diverges"),
-        ({"name": "polynomial", "b": 1.0, "gamma": 0.5}, "Σε² diverges"),
-        ({"name": "polynomial", "b": 1.0, "gamma": 1.01}, "Σε is finite"),
+        ({"name": "polynomial", "b": 1.0, "power": 0.5}, "Σε² diverges"),
+        ({"name": "polynomial", "b": 1.0, "power": 1.01}, "Σε is finite"),
         ({"name": "halving", "every": 20, "by": 0.5}, "Σε is finite"),
         ({"name": "cosine", "final": 0.0}, "Σε is finite"),
         ({"name": "cosine"}, "Σε is finite"),
@@ -120,9 +120,9 @@ def test_convergence_warning_names_the_sum_that_breaks(options, breaks):
         ({"name": "cosin"}, "'cosine'"),
         ({"name": "cosine", "final": 1.5}, "schedule.final"),
         ({"name": "cosine", "finl": 0.5}, "'final'"),
-        ({"name": "polynomial", "b": 1.0}, "gamma"),
-        ({"name": "polynomial", "b": 0.0, "gamma": 0.5}, "schedule.b"),
-        ({"name": "polynomial", "b": 1.0, "gamma": -0.5}, "schedule.gamma"),
+        ({"name": "polynomial", "b": 1.0}, "power"),
+        ({"name": "polynomial", "b": 0.0, "power": 0.5}, "schedule.b"),
+        ({"name": "polynomial", "b": 1.0, "power": -0.5}, "schedule.power"),
         ({"name": "halving", "every": 0}, "schedule.every"),
         ({"name": "halving", "every": 20, "by": 1.0}, "schedule.by"),
         ({"name": "cyclical", "cycles": 2.5}, "schedule.cycles"),

@@ -59,7 +59,7 @@ def test_planted_failures_in_a_sweep_of_twelve_cost_their_own_runs_only(fates, s
 
 
 def test_a_divergence_is_its_own(sweep, here, manifests):
-    swept = sweep(*QUICK, "method.update.lr=0.1,1e30", "-j1")
+    swept = sweep(*QUICK, "method.optimizer.lr=0.1,1e30", "-j1")
     assert swept.exit_code == 1
     assert "1 of 2 runs failed" in swept.stderr
     (kept,) = here.glob("results/*/*/error.txt")

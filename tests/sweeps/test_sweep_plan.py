@@ -25,14 +25,14 @@ def refused(sweep, here):
 
 
 def test_one_wrong_value_stops_all_and_is_named_once(refused):
-    problem, consequence = refused("method=sgd,sgld", "seed=0,1", "method.update.lr=0.1,-1")
-    assert problem == "method.update.lr=-1: the step size must be a number > 0."
+    problem, consequence = refused("method=sgd,sgld", "seed=0,1", "method.optimizer.lr=0.1,-1")
+    assert problem == "method.optimizer.lr=-1: the step size must be a number > 0."
     assert consequence == "4 of 8 runs cannot start, so none was started."
 
 
 def test_a_problem_that_its_message_does_not_place_is_placed_by_the_overrides(refused):
-    problem, *_, consequence = refused("method=sgd,sgld", "seed=0,1", "++method.update.momentum=0.5")
-    assert problem.startswith("method=sgld: method.update.momentum: no such option.")
+    problem, *_, consequence = refused("method=sgd,sgld", "seed=0,1", "++method.optimizer.momentum=0.5")
+    assert problem.startswith("method=sgld: method.optimizer.momentum: no such option.")
     assert consequence == "2 of 4 runs cannot start, so none was started."
 
 

@@ -69,7 +69,7 @@ def plot_curves(
         title: words above the figure.
         ylim: limits of the y-axis, in the units shown; by default the first, high points do not squash the rest.
         log_y: logarithmic y-axis.
-        by: ``method``, or the configuration key whose value names the lines (``method.update.lr``).
+        by: ``method``, or the configuration key whose value names the lines (``method.optimizer.lr``).
 
     Raises:
         BnnbenchError: a name is unknown, nothing is there to draw, or there are more datasets than fit a figure.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.store.frame import Run, comparable, flatten, varying
 
@@ -64,7 +65,8 @@ def labels(groups: Sequence[Group], sources: Sequence[str], by: str = "method") 
         sources: for each, what its line shows if not the posterior ("last iterate", "ensemble of 5") or "".
         by: ``method``, or the dotted config key whose value names the lines instead.
     """
-    key = None if by == "method" else _find_key(by, groups)
+    tell_of([by], ALWAYS)
+    key = None if by == "method" else _find_key(current_key(by, ALWAYS), groups)
     names, notes = [], []
     for g, source in zip(groups, sources, strict=True):
         temperature = f"T = {g.temperature}" if g.temperature else ""
