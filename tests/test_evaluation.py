@@ -13,6 +13,7 @@ from bnnbench.config.schema import parse
 from bnnbench.data import Split
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import Parts, assemble
+from bnnbench.experiment.evaluation import Evaluator, splits_of
 from bnnbench.experiment.run import step
 from bnnbench.inference import normalisation
 
@@ -91,7 +92,7 @@ def test_the_policies_differ_where_they_should(compose: Compose) -> None:
 @pytest.mark.parametrize("chains", [1, 2])
 def test_frozen_statistics_are_constants_of_training(chains: int, compose: Compose) -> None:
     parts = trained(compose, "method.bn_stats=frozen", f"chains={chains}")
-    parts.evaluator.freeze()
+    parts.normalisation.on_iteration(parts.normalisation.burn_in)
     frozen = copy.deepcopy(parts.chains.buffers)
     weights = parts.chains.parameters["fc1.layer.weight"].detach().clone()
     for iteration in range(5, 8):
@@ -160,10 +161,10 @@ def test_an_out_of_distribution_set_has_an_auroc_and_no_error(compose: Compose) 
     parts = assemble(parse(compose("method=sgd", "model.widths=[16]")))
     noise = torch.rand(300, *parts.data.in_shape, generator=torch.Generator().manual_seed(0))
     parts.data.ood["noise"] = Split(noise, torch.zeros(300, dtype=torch.int64))
-    from bnnbench.experiment.evaluation import Evaluator
-
-    config = parse(compose("method=sgd", "model.widths=[16]"))
-    evaluator = Evaluator(config, parts.data, parts.chains, parts.potential.likelihood)
+    splits = splits_of(parts.data, ["test"], parts.task)
+    evaluator = Evaluator(
+        parts.task, parts.chains, splits, {"noise"}, parts.approximation, parts.normalisation, batch_size=2000, seed=0
+    )
     for iteration in range(200):
         step(parts.optimizer, parts.potential, *parts.batches(iteration), 0.1)
     known, unknown = evaluator(member=False)

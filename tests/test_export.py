@@ -26,7 +26,7 @@ from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.layers.normalisation import norm_modules
 from bnnbench.models import build_network
 from bnnbench.tasks import metrics
-from bnnbench.tasks.likelihood import SharedVariance
+from bnnbench.tasks.regression import SharedVariance
 
 Run = Callable[..., Path]
 IMAGES = '''
@@ -86,7 +86,7 @@ def predictions(folder: Path, network: nn.Module, chains: int = 1) -> tuple[Tens
     split = trained.parts.data.evaluation["test"]
     with torch.no_grad():
         outputs = torch.cat([network(x) for x in split.x.split(trained.config.eval.batch_size // chains)])
-    return trained.parts.evaluator.likelihood.predict(outputs.double()), split
+    return trained.parts.task.predict(outputs.double()), split
 
 
 CONV = ("dataset.name=tiny.images", "dataset.divide=1", "model=lenet5", *SMALL)
@@ -164,7 +164,7 @@ def test_a_compressed_file_of_an_earlier_export_does_not_stay_beside_another_net
 @pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
 @pytest.mark.parametrize("method", ["sparse_vd", "mean_field"])
 def test_regression_keeps_its_variance_and_its_units(method: str, head: str, finished: Run, sets: None) -> None:
-    folder = finished(f"method={method}", f"head={head}", *LINES, "method.optimizer.lr=0.01")
+    folder = finished(f"method={method}", f"task.head={head}", *LINES, "method.optimizer.lr=0.01")
     done = export(folder, sparse=method == "sparse_vd", console=quiet())
     about, row = json.loads((folder / "network.json").read_text()), recorded(folder)
     assert done.score == float(row["rmse"])

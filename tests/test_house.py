@@ -23,6 +23,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("store",),
     ("inference",),
     ("tasks",),
+    ("priors",),
     ("samplers", "layers", "models", "schedules", "data"),
     ("config",),
     ("errors",),

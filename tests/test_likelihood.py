@@ -8,7 +8,9 @@ from torch import nn
 from torch.distributions import Categorical, Normal
 
 from bnnbench.errors import ConfigError
-from bnnbench.tasks.likelihood import Gaussian, Softmax, likelihood_for
+from bnnbench.tasks.classification import Classification
+from bnnbench.tasks.from_config import make_task
+from bnnbench.tasks.regression import Regression
 
 K, B, C = 3, 5, 4
 
@@ -20,7 +22,7 @@ def seed():
 
 def test_softmax_nll_by_hand():
     logits = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
-    nll = Softmax(2).nll(logits, torch.tensor([1, 0]))
+    nll = Classification(2).nll(logits, torch.tensor([1, 0]))
     torch.testing.assert_close(nll, torch.tensor((math.log(4 / 3) + math.log(2)) / 2))
 
 
@@ -28,13 +30,13 @@ def test_softmax_nll_by_hand():
 def test_softmax_nll_over_leading_axes(lead):
     logits, y = torch.randn(*lead, B, C), torch.randint(C, (*lead, B))
     expected = -Categorical(logits=logits).log_prob(y).mean(-1)
-    torch.testing.assert_close(Softmax(C).nll(logits, y), expected)
+    torch.testing.assert_close(Classification(C).nll(logits, y), expected)
 
 
 def test_softmax_nll_one_y_for_all_chains():
     logits, y = torch.randn(K, B, C), torch.randint(C, (B,))
-    expected = torch.stack([Softmax(C).nll(chain, y) for chain in logits])
-    torch.testing.assert_close(Softmax(C).nll(logits, y), expected)
+    expected = torch.stack([Classification(C).nll(chain, y) for chain in logits])
+    torch.testing.assert_close(Classification(C).nll(logits, y), expected)
 
 
 @pytest.mark.parametrize("lead", [(), (K,), (2, K)])
@@ -43,24 +45,24 @@ def test_gaussian_nll_over_leading_axes(lead):
     mean, rho = outputs.unbind(-1)
     scale = (rho.exp().log1p() + 1e-6).sqrt()
     expected = -Normal(mean, scale).log_prob(y).mean(-1)
-    torch.testing.assert_close(Gaussian(True).nll(outputs, y), expected)
-    torch.testing.assert_close(Gaussian(False).nll(outputs, y), expected)
+    torch.testing.assert_close(Regression(head="heteroscedastic").nll(outputs, y), expected)
+    torch.testing.assert_close(Regression().nll(outputs, y), expected)
 
 
 def test_gaussian_nll_one_y_for_all_chains():
     outputs, y = torch.randn(K, B, 2), torch.randn(B)
-    expected = torch.stack([Gaussian(True).nll(chain, y) for chain in outputs])
-    torch.testing.assert_close(Gaussian(True).nll(outputs, y), expected)
+    expected = torch.stack([Regression(head="heteroscedastic").nll(chain, y) for chain in outputs])
+    torch.testing.assert_close(Regression(head="heteroscedastic").nll(outputs, y), expected)
 
 
 def test_gaussian_refuses_a_column_of_targets():
     with pytest.raises(RuntimeError):
-        Gaussian(True).nll(torch.randn(B, 2), torch.randn(B, 1))
+        Regression(head="heteroscedastic").nll(torch.randn(B, 2), torch.randn(B, 1))
 
 
 def test_gaussian_stays_finite_where_the_variance_vanishes():
     outputs = torch.tensor([[0.0, -200.0]], requires_grad=True)
-    nll = Gaussian(True).nll(outputs, torch.tensor([0.0]))
+    nll = Regression(head="heteroscedastic").nll(outputs, torch.tensor([0.0]))
     torch.testing.assert_close(nll, torch.tensor(0.5 * math.log(2 * math.pi * 1e-6)))
     nll.backward()
     assert outputs.grad.isfinite().all()
@@ -70,33 +72,33 @@ def test_gaussian_stays_finite_where_the_variance_vanishes():
 def test_gradients_of_first_and_second_order(lead):
     logits = torch.randn(*lead, B, C, dtype=torch.float64, requires_grad=True)
     y = torch.randint(C, (*lead, B))
-    assert torch.autograd.gradgradcheck(lambda z: Softmax(C).nll(z, y), logits)
+    assert torch.autograd.gradgradcheck(lambda z: Classification(C).nll(z, y), logits)
     outputs = torch.randn(*lead, B, 2, dtype=torch.float64, requires_grad=True)
     t = torch.randn(*lead, B, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda z: Gaussian(True).nll(z, t), outputs)
-    assert torch.autograd.gradgradcheck(lambda z: Gaussian(True).nll(z, t), outputs)
+    assert torch.autograd.gradcheck(lambda z: Regression(head="heteroscedastic").nll(z, t), outputs)
+    assert torch.autograd.gradgradcheck(lambda z: Regression(head="heteroscedastic").nll(z, t), outputs)
 
 
 @pytest.mark.parametrize("y_axis", [0, None])
 def test_under_vmap_as_with_a_leading_axis(y_axis):
     lead = (K,) if y_axis == 0 else ()
     logits, y = torch.randn(K, B, C), torch.randint(C, (*lead, B))
-    nll = torch.func.vmap(Softmax(C).nll, in_dims=(0, y_axis))(logits, y)
-    torch.testing.assert_close(nll, Softmax(C).nll(logits, y))
+    nll = torch.func.vmap(Classification(C).nll, in_dims=(0, y_axis))(logits, y)
+    torch.testing.assert_close(nll, Classification(C).nll(logits, y))
     outputs, t = torch.randn(K, B, 2), torch.randn(*lead, B)
-    nll = torch.func.vmap(Gaussian(True).nll, in_dims=(0, y_axis))(outputs, t)
-    torch.testing.assert_close(nll, Gaussian(True).nll(outputs, t))
+    nll = torch.func.vmap(Regression(head="heteroscedastic").nll, in_dims=(0, y_axis))(outputs, t)
+    torch.testing.assert_close(nll, Regression(head="heteroscedastic").nll(outputs, t))
 
 
 def test_predict():
-    probabilities = Softmax(2).predict(torch.tensor([[[0.0, math.log(3.0)]]]))
+    probabilities = Classification(2).predict(torch.tensor([[[0.0, math.log(3.0)]]]))
     torch.testing.assert_close(probabilities, torch.tensor([[[0.25, 0.75]]]))
-    predicted = Gaussian(True).predict(torch.tensor([[2.0, math.log(math.e - 1)], [3.0, -200.0]]))
+    predicted = Regression(head="heteroscedastic").predict(torch.tensor([[2.0, math.log(math.e - 1)], [3.0, -200.0]]))
     torch.testing.assert_close(predicted, torch.tensor([[2.0, 1.0 + 1e-6], [3.0, 1e-6]]))
 
 
 def test_homoscedastic_network_learns_one_variance():
-    likelihood = Gaussian(heteroscedastic=False)
+    likelihood = Regression()
     assert likelihood.outputs == 1
     network = likelihood.wrap(nn.Linear(3, likelihood.outputs))
     x = torch.randn(2000, 3)
@@ -122,38 +124,47 @@ def test_homoscedastic_network_learns_one_variance():
 
 def test_wrap_is_the_identity_where_nothing_is_to_learn():
     network = nn.Linear(3, 2)
-    assert Gaussian(True).wrap(network) is network
-    assert Softmax(2).wrap(network) is network
+    assert Regression(head="heteroscedastic").wrap(network) is network
+    assert Classification(2).wrap(network) is network
+
+
+def make(name, classes, head):
+    return make_task({"name": "auto", "head": head}, dataset="some", default=name, classes=classes)
 
 
 @pytest.mark.parametrize(
-    ("task", "classes", "head", "expected", "outputs"),
+    ("name", "classes", "head", "expected", "outputs"),
     [
-        ("classification", 10, "auto", Softmax(10), 10),
-        ("classification", 2, "softmax", Softmax(2), 2),
-        ("regression", None, "auto", Gaussian(False), 1),
-        ("regression", None, "homoscedastic", Gaussian(False), 1),
-        ("regression", 0, "heteroscedastic", Gaussian(True), 2),
+        ("classification", 10, "auto", "softmax", 10),
+        ("classification", 2, "softmax", "softmax", 2),
+        ("regression", None, "auto", "homoscedastic", 1),
+        ("regression", None, "homoscedastic", "homoscedastic", 1),
+        ("regression", None, "heteroscedastic", "heteroscedastic", 2),
     ],
 )
-def test_likelihood_for(task, classes, head, expected, outputs):
-    likelihood = likelihood_for(task, classes, head)
-    assert likelihood == expected
-    assert likelihood.outputs == outputs
+def test_the_head_decides_how_wide_the_network_is(name, classes, head, expected, outputs):
+    task = make(name, classes, head)
+    assert (task.name, task.head, task.outputs) == (name, expected, outputs)
+    assert make_task(task.options, dataset="some", default=name, classes=classes).head == expected
+
+
+def test_the_configuration_may_name_another_task_than_the_dataset():
+    task = make_task({"name": "regression", "head": "auto"}, dataset="some", default="classification", classes=None)
+    assert task.name == "regression"
 
 
 @pytest.mark.parametrize(
-    ("task", "classes", "head", "message"),
+    ("name", "classes", "head", "message"),
     [
-        ("classification", 10, "homoscedastic", "does not fit classification"),
-        ("classification", 10, "heteroscedastic", "head=softmax"),
-        ("regression", None, "softmax", "head=homoscedastic or head=heteroscedastic"),
-        ("regression", None, "homoskedastic", "'homoscedastic'"),
-        ("regresion", None, "auto", "'regression'"),
-        ("classification", None, "auto", "two classes"),
-        ("classification", 1, "auto", "two classes"),
+        ("classification", 10, "homoscedastic", "task.head=homoscedastic: input should be 'softmax'"),
+        ("regression", None, "softmax", "task.head=softmax: input should be 'homoscedastic' or 'heteroscedastic'"),
+        ("regression", None, "homoskedastic", "Did you mean 'homoscedastic'"),
+        ("regresion", None, "auto", "task.name=regresion: no such choice. Did you mean 'regression'"),
+        ("classification", None, "auto", "'some' has CLASSES = None; for classification it must be an integer of at"),
+        ("classification", 1, "auto", "'some' has CLASSES = 1; for classification"),
+        ("regression", 3, "auto", "'some' has CLASSES = 3; for regression it must be None"),
     ],
 )
-def test_mismatches(task, classes, head, message):
+def test_mismatches(name, classes, head, message):
     with pytest.raises(ConfigError, match=message):
-        likelihood_for(task, classes, head)
+        make(name, classes, head)

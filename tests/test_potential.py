@@ -8,20 +8,24 @@ import pytest
 import torch
 from torch import nn
 
-from bnnbench.config.schema import Prior
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.potential import Potential
-from bnnbench.tasks.likelihood import Softmax
+from bnnbench.priors.base import Prior
+from bnnbench.priors.flat import Flat
+from bnnbench.priors.gaussian import Gaussian
+from bnnbench.priors.laplace import Laplace
+from bnnbench.tasks.classification import Classification
 
 N, CLASSES = 60, 3
 CPU = torch.device("cpu")
+ALL = ("weight", "bias", "norm")
 
 
-def make(prior: Prior, chains: int = 1, num_data: int = N) -> Potential:
+def make(prior: Prior, on: tuple[str, ...] = ALL, chains: int = 1) -> Potential:
     def build() -> nn.Module:
         return nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, CLASSES)).double()
 
-    return Potential(Chains(build, list(range(chains)), CPU), Softmax(CLASSES), prior, num_data)
+    return Potential(Chains(build, list(range(chains)), CPU), Classification(CLASSES), prior, on, N)
 
 
 def data() -> tuple[torch.Tensor, torch.Tensor]:
@@ -31,12 +35,8 @@ def data() -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def flat() -> Prior:
-    return Prior(name="flat", variance=1.0, biases=True, norm=True)
-
-
 def test_the_loss_is_the_mean_negative_log_likelihood_whatever_the_batch_size() -> None:
-    potential, (x, y) = make(flat()), data()
+    potential, (x, y) = make(Flat()), data()
     potential.chains.network.eval()  # a batch's statistics would tie its data together
     whole = potential(x[None], y[None]).item()
     parts = [potential(x[None, i : i + 10], y[None, i : i + 10]).item() for i in range(0, N, 10)]
@@ -47,32 +47,32 @@ def test_the_loss_is_the_mean_negative_log_likelihood_whatever_the_batch_size() 
 
 def test_a_gaussian_prior_is_the_weight_decay_of_its_gradient() -> None:
     s2 = 0.3
-    potential = make(Prior(name="gaussian", variance=s2, biases=True, norm=True))
-    (group,) = potential.groups({"weight": True, "bias": True, "norm": True}, temperature=1.0)
+    potential = make(Gaussian(s2))
+    (group,) = potential.groups(ALL, temperature=1.0)
     theta = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
     (-torch.distributions.Normal(0, math.sqrt(s2)).log_prob(theta) / N).backward()
     assert group["weight_decay"] * 0.7 == pytest.approx(theta.grad.item(), rel=1e-7)
     x, y = data()
-    assert torch.equal(potential(x[None], y[None]), make(flat())(x[None], y[None]))  # and no part of the loss
+    assert torch.equal(potential(x[None], y[None]), make(Flat())(x[None], y[None]))  # and no part of the loss
 
 
 def test_a_laplace_prior_is_part_of_the_loss_with_the_variance_asked_for() -> None:
     s2 = 0.5
-    potential = make(Prior(name="laplace", variance=s2, biases=True, norm=True), chains=2)
+    potential = make(Laplace(s2), chains=2)
     x, y = (t.expand(2, *t.shape) for t in data())
-    added = potential(x, y) - make(flat(), chains=2)(x, y)
+    added = potential(x, y) - make(Flat(), chains=2)(x, y)
     law = torch.distributions.Laplace(torch.zeros((), dtype=torch.float64), math.sqrt(s2 / 2))
     assert law.variance.item() == pytest.approx(s2)
     for k in range(2):
         values = torch.cat([p[k].reshape(-1) for p in potential.chains.parameters.values()])
         zero = law.log_prob(torch.zeros_like(values)).sum()  # the normalising constant is no part of Ū's gradient
         assert added[k].item() == pytest.approx(-(law.log_prob(values).sum() - zero).item() / N, rel=1e-9)
-    assert all(g["weight_decay"] == 0 for g in potential.groups({"weight": True, "bias": True, "norm": True}, None))
+    assert all(g["weight_decay"] == 0 for g in potential.groups(ALL, None))
 
 
 def test_groups_say_which_parameters_carry_prior_and_noise() -> None:
-    potential = make(Prior(name="gaussian", variance=1.0, biases=False, norm=False))
-    groups = potential.groups({"weight": True, "bias": True, "norm": False}, temperature=0.5)
+    potential = make(Gaussian(1.0), on=("weight",))
+    groups = potential.groups(("weight", "bias"), temperature=0.5)
     names = {id(p): n for n, p in potential.chains.parameters.items()}
     found = {tuple(names[id(p)] for p in g["params"]): (g["weight_decay"] > 0, g["temperature"]) for g in groups}
     assert found == {
@@ -80,11 +80,11 @@ def test_groups_say_which_parameters_carry_prior_and_noise() -> None:
         ("0.bias", "3.bias"): (False, 0.5),
         ("1.weight", "1.bias"): (False, 0.0),
     }
-    assert all("temperature" not in g for g in potential.groups({"weight": True, "bias": True, "norm": True}, None))
+    assert all("temperature" not in g for g in potential.groups(ALL, None))
 
 
 def test_chains_do_not_touch_each_other() -> None:
-    potential = make(flat(), chains=3)
+    potential = make(Flat(), chains=3)
     x, y = (t.expand(3, *t.shape) for t in data())
     potential(x, y)[1].backward()
     for p in potential.chains.parameters.values():

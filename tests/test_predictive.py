@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from bnnbench.tasks.predictive import ClassPredictive, GaussianPredictive
+from bnnbench.tasks.classification import ClassPredictive
+from bnnbench.tasks.regression import GaussianPredictive
 
 
 def members(count: int = 6) -> torch.Tensor:

@@ -15,6 +15,7 @@ import yaml
 
 from bnnbench.data import load_data
 from bnnbench.store.folder import COLUMNS
+from bnnbench.tasks.regression import Regression
 
 Run = Callable[..., Path]
 real = pytest.mark.skipif("BNNBENCH_DATA" not in os.environ, reason="BNNBENCH_DATA does not say where real data lies")
@@ -46,7 +47,7 @@ def test_sgld_regresses_on_a_uci_set_better_than_its_mean(head: str, run_small: 
         "dataset=uci",
         "dataset.name=yacht",
         "dataset.split=3",
-        f"head={head}",
+        f"task.head={head}",
         "method=sgld",
         "method.optimizer.lr=0.01",
         "model.widths=[50]",
@@ -55,12 +56,14 @@ def test_sgld_regresses_on_a_uci_set_better_than_its_mean(head: str, run_small: 
         "eval.every=200",
     )
     row = final(folder)["test/posterior/0"]
-    spread = load_data(
-        {**yaml.safe_load((folder / "config.yaml").read_text())["dataset"]},
+    data = load_data(
+        yaml.safe_load((folder / "config.yaml").read_text())["dataset"],
+        targets=Regression(),
         root=None,
         seed=0,
         device=torch.device("cpu"),
-    ).target_std
+    )
+    spread = data.targets.target_std
     assert row["rmse"] < spread / 2  # the mean alone has the spread itself
     assert row["nll"] < 0.5 * math.log(2 * math.pi * math.e * spread**2)  # the entropy of N(mean, spread²)
     assert "error" not in row

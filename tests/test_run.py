@@ -91,7 +91,7 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         (["model=logistic", "method=batchnorm_sgld"], ConfigError, "no hidden"),
         (["dataset=mnist", f"data.root={tmp_path}"], DataError, "bnnbench data fetch mnist"),
         (["device=cuda:99"], ConfigError, "device=auto"),
-        (["head=homoscedastic"], ConfigError, "head=softmax"),
+        (["task.head=homoscedastic"], ConfigError, "input should be 'softmax'"),
         (["method=batchnorm_sgld", "batch_size=1"], ConfigError, "variance over the batch"),
         (["method.optimizer.gamma=exact"], ConfigError, "gamma=hutchinson"),
         (["method=sgd", "method.optimizer.name=adamw"], ConfigError, "no such update rule"),

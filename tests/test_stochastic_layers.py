@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bnnbench.config.identity import identity
-from bnnbench.config.schema import KL, Prior, parse
+from bnnbench.config.schema import KL, parse
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.run import step
@@ -21,14 +21,14 @@ from bnnbench.inference.potential import kl_weight
 from bnnbench.inference.random import layer_stream
 from bnnbench.layers.conversion import kl, sampling
 from bnnbench.layers.dropout import Dropout
-from bnnbench.layers.from_config import layer_names, make_stochastic
+from bnnbench.layers.from_config import RunPrior, layer_names, make_stochastic
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.models import build_network
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]
-PRIOR = Prior(name="gaussian", variance=4.0, biases=True, norm=True)
+PRIOR = RunPrior("gaussian", std=2.0, biases=True)
 MLP = {"name": "mlp", "widths": [6, 5]}
 
 
@@ -63,7 +63,7 @@ def test_a_layer_with_a_gaussian_prior_of_its_own_takes_the_variance_of_the_run(
     assert make_stochastic(build_network(MLP, (4,), 3), layers, PRIOR).fc1.prior_std == 2.0
     given = make_stochastic(build_network(MLP, (4,), 3), {**layers, "prior_std": 0.1}, PRIOR)
     assert given.fc1.prior_std == 0.1
-    flat = Prior(name="flat", variance=1.0, biases=True, norm=True)
+    flat = RunPrior("flat", std=None, biases=True)
     with pytest.raises(ConfigError, match=r"prior\.name=flat.*\+method\.layers\.prior_std"):
         make_stochastic(build_network(MLP, (4,), 3), layers, flat)
     make_stochastic(build_network(MLP, (4,), 3), {**layers, "prior": "mixture"}, flat)  # it has another prior

@@ -40,6 +40,7 @@ RENAMED = (
     Renamed("method.layers.input.p", "method.layers.input.keep", _has("method.layers", "dropout", "gaussian_dropout")),
     Renamed("method.layers.noise", "method.layers.kind", _has("method.layers", "vd", "gaussian_dropout")),
     Renamed("method.layers.input.noise", "method.layers.input.kind", _has("method.layers", "vd", "gaussian_dropout")),
+    Renamed("head", "task.head"),
     Renamed("schedule.gamma", "schedule.power", _has("schedule", "polynomial")),
 )
 

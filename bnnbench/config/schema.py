@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -51,16 +51,6 @@ class _Strict:
 
 
 @dataclass(frozen=True)
-class Prior(_Strict):
-    """p(θ)."""
-
-    name: Literal["gaussian", "laplace", "flat"]
-    variance: Positive  # s², in the units of the parameters squared
-    biases: bool  # whether biases carry it
-    norm: bool  # whether scale and shift of normalisation layers carry it
-
-
-@dataclass(frozen=True)
 class Members(_Strict):
     """Which iterates join the posterior mean, and how they are averaged."""
 
@@ -68,32 +58,6 @@ class Members(_Strict):
     thin: Count  # iterations
     average: Literal["probability", "log_probability"]
     weight: Literal["equal", "lr"]
-
-
-@dataclass(frozen=True)
-class Samples(Members):
-    """The predictive of a method that samples."""
-
-    name: Literal["samples"] = "samples"
-
-
-@dataclass(frozen=True)
-class Point(_Strict):
-    """The predictive of an optimiser: the last iterate, or the mean over the chains' last iterates."""
-
-    name: Literal["point"] = "point"
-    draws: Count | None = None  # without effect; kept for a change of name alone to monte_carlo
-
-
-@dataclass(frozen=True)
-class MonteCarlo(_Strict):
-    """The predictive of stochastic layers: the mean over draws of their noise at the last iterate."""
-
-    name: Literal["monte_carlo"] = "monte_carlo"
-    draws: Count = 10  # S
-
-
-PREDICTIVES: dict[str, type] = {"samples": Samples, "point": Point, "monte_carlo": MonteCarlo}
 
 
 @dataclass(frozen=True)
@@ -138,7 +102,7 @@ class Method(_Strict):
     bn_refit_size: Count  # training points for refit and frozen
     noise_on: NoiseOn
     optimizer: dict[str, Any]  # name and lr, then the options of the update rule
-    predictive: Annotated[Samples | Point | MonteCarlo, pydantic.Discriminator("name")]
+    predictive: dict[str, Any]  # name, then the options of the approximation of the posterior
     reference: str
 
 
@@ -160,8 +124,8 @@ class RunConfig(_Strict):
     batch_size: Count  # per chain
     shuffle: bool
     temperature: NonNegative | Literal["1/N"]  # T
-    head: Literal["auto", "softmax", "homoscedastic", "heteroscedastic"]
-    prior: Prior
+    task: dict[str, Any]  # name, then the options of the task
+    prior: dict[str, Any]  # name, biases, norm, then the options of the prior
     members: Members
     eval: Evaluation
     device: str
@@ -200,10 +164,9 @@ def _describe(problems: list[Any], raw: Mapping[str, Any]) -> str:
     """Return one line for every finding, with the nearest valid names for an unknown key."""
     lines, missing, others = [], [], []
     for problem in problems:
-        place = [str(p) for p in problem["loc"] if p not in PREDICTIVES]  # pydantic's tags of the predictive
+        place = [str(p) for p in problem["loc"]]
         if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            fields = _fields_at(place[:-1], RunConfig, raw)
-            lines.append(f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], fields)}")
+            lines.append(f"{'.'.join(place)}: no such key.{did_you_mean(place[-1], _fields_at(place[:-1]))}")
         elif problem["type"] in ("missing", "missing_argument"):
             missing.append(".".join(place))
         else:
@@ -213,21 +176,15 @@ def _describe(problems: list[Any], raw: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *explain(others, raw).splitlines()])
 
 
-def _fields_at(place: list[str], holder: Any, raw: Mapping[str, Any]) -> list[str]:
+def _fields_at(place: list[str]) -> list[str]:
     """Return the keys allowed at `place`, a path of keys below the whole configuration."""
-    node: Any = raw
-    for key in place:
-        node = node.get(key, {}) if isinstance(node, Mapping) else {}
     by_place = {
         "": RunConfig,
-        "prior": Prior,
         "members": Members,
         "eval": Evaluation,
         "data": DataPlace,
         "method": Method,
         "method.noise_on": NoiseOn,
         "method.kl": KL,
-        "method.predictive": PREDICTIVES.get(node.get("name") if isinstance(node, Mapping) else "", Samples),
     }
-    chosen = by_place.get(".".join(place), holder)
-    return list(chosen.__dataclass_fields__)
+    return [field.name for field in fields(by_place[".".join(place)])]

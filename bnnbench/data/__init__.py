@@ -2,8 +2,8 @@
 
 Adding a dataset: one file here (or a module of your own, given by its dotted name) with
 
-    TASK = "classification"           # or "regression"
-    CLASSES = 10                      # None for regression
+    TASK = "classification"           # the name of a task: a file of ``tasks/``, or a dotted name
+    CLASSES = 10                      # of a classification; None otherwise
     def load(root, part, **options):  # part is "train" or "test"; returns raw (x, y), arrays or tensors
 
 and one yaml in ``conf/dataset/``. ``fetch(root)`` (download) and ``verify(root)`` (checksums; returns lines to print)
@@ -11,7 +11,7 @@ are optional. Whatever else stands in the yaml is an option of ``load``, checked
 """
 
 from bnnbench.data.files.root import data_root
-from bnnbench.data.loading.load import check_dataset, fetch_data, load_data, verify_data
+from bnnbench.data.loading.load import check_dataset, check_targets, fetch_data, load_data, verify_data
 from bnnbench.data.loading.types import Data, Split
 
-__all__ = ["Data", "Split", "check_dataset", "data_root", "fetch_data", "load_data", "verify_data"]
+__all__ = ["Data", "Split", "check_dataset", "check_targets", "data_root", "fetch_data", "load_data", "verify_data"]

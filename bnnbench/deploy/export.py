@@ -1,7 +1,7 @@
 """`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
-network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, head,
+network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, task,
                  and the threshold of log α that was applied: one, by layer if they differ, null if no layer drops
 network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by compressed sparse rows (`bnnbench.csr`),
                  everything else as it is, and the same facts
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pickle
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,13 +33,15 @@ from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparsity import NO_ALPHA, count_weights, prune, threshold_of_layers
 from bnnbench.models import build_network
-from bnnbench.tasks import metrics
-from bnnbench.tasks.likelihood import HEADS, likelihood_for
+from bnnbench.tasks.base import Task
+from bnnbench.tasks.from_config import make_task
 
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
 UNREADABLE = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError)
 State = dict[str, Tensor]
+# Heads in files of format 1 without a task.
+HEADS = {"softmax": "classification", "homoscedastic": "regression", "heteroscedastic": "regression"}
 
 
 @dataclass
@@ -164,18 +167,18 @@ def _has_rows(module: nn.Module) -> bool:
 
 def _about(trained: Trained) -> dict[str, Any]:
     """Return what the network can be rebuilt from, in words and numbers alone."""
-    config, data = trained.config, trained.parts.data
+    config, data, task = trained.config, trained.parts.data, trained.parts.task
     return {
         "format": FORMAT,
         "bnnbench": __version__,
         "model": config.model,
         "in_shape": list(data.in_shape),
-        "outputs": trained.parts.evaluator.likelihood.outputs,
+        "outputs": task.outputs,
         "norm": config.method.norm,
-        "head": HEADS[data.task][0] if config.head == "auto" else config.head,
+        "task": {"name": task.name, "classes": getattr(task, "classes", None), **task.options},
         "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},  # inputs are prepared as this says
-        "target_mean": data.target_mean,  # regression: y in original units = output · std + mean
-        "target_std": data.target_std,
+        "target_mean": getattr(task, "target_mean", 0.0),  # y in original units = output · std + mean
+        "target_std": getattr(task, "target_std", 1.0),
         "method": config.method.name,
     }
 
@@ -216,22 +219,28 @@ def load_network(path: str | Path) -> nn.Module:
         if compressed:
             state = {**content["dense"], **{name: from_csr(stored) for name, stored in content["csr"].items()}}
         settings = (about["model"], tuple(about["in_shape"]), about["outputs"])
-        norm, head = about["norm"], about["head"]
+        norm, task = about["norm"], _task(about)
     except FileNotFoundError as error:
         missing = Path(str(error.filename))
         beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
         raise BnnbenchError(f"{missing}: no such file.{beside} `bnnbench export RUN` makes it.") from None
     except UNREADABLE:
         raise BnnbenchError(f"{path}: damaged, or no file of `bnnbench export`. Export the run once more.") from None
-    likelihood = likelihood_for("classification" if head == "softmax" else "regression", about["outputs"], head)
     with torch.random.fork_rng(devices=[]):  # the initial values are replaced
-        network = likelihood.wrap(add_normalisation(build_network(*settings), norm))
+        network = task.wrap(add_normalisation(build_network(*settings), norm))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise BnnbenchError(f"{path}: not the state of the model that it names: {first}") from None
     return network.eval()
+
+
+def _task(about: Mapping[str, Any]) -> Task:
+    """Return the task of an exported network; files of earlier versions name its head alone."""
+    section = dict(about.get("task") or {"name": HEADS[about["head"]], "head": about["head"]})
+    default = about["outputs"] if section["name"] == "classification" else None
+    return make_task(section, dataset="", default=section["name"], classes=section.pop("classes", default))
 
 
 @torch.no_grad()
@@ -245,11 +254,9 @@ def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
         outputs = torch.cat([loaded(batch) for batch in batches])
         gap = (outputs.double() - expected.double()).abs().max().item()
         done.differences[path] = 0.0 if torch.equal(outputs, expected) else gap
-    predicted = parts.evaluator.likelihood.predict(outputs.double())
-    if parts.data.task == "regression":
-        done.score = metrics.rmse(predicted[..., 0], split.y, parts.data.target_std).item()
-    else:
-        done.score = metrics.error(predicted, split.y).item()
+    predictive = parts.task.predictive(split.y)
+    predictive.add(parts.task.predict(outputs.double()).unsqueeze(0))
+    done.score = parts.task.scores(predictive, split.y)[parts.task.score].item()
 
 
 def _print(
@@ -262,8 +269,6 @@ def _print(
 
     for note in trained.notes:
         say(f"note: {note}")
-    if trained.config.method.predictive.name == "monte_carlo":
-        say("note: the network of the mean weights; the run's posterior rows are means over draws")
     table = Table(title=f"{trained.title}, chain {chain}", title_justify="left")
     for head in ("file", "bytes", "of the unpruned"):
         table.add_column(head, justify="left" if head == "file" else "right", no_wrap=True, overflow="fold")
@@ -276,8 +281,8 @@ def _print(
         say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
     compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
     say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
-    metric = "rmse" if trained.parts.data.task == "regression" else "error"
-    score = f"{done.score:.6g}" if metric == "rmse" else f"{100 * done.score:.2f} %"
+    metric = trained.parts.task.score
+    score = f"{100 * done.score:.2f} %" if metric == "error" else f"{done.score:.6g}"
     same = all(gap == 0 for gap in done.differences.values())
     run = "the run's" if threshold is None else "those of the run's layers at that threshold"
     verdict = f"predictions equal {run} to the bit" if same else f"predictions are NOT {run}"

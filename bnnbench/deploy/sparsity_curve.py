@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,14 @@ from rich.table import Table
 from torch import nn
 
 from bnnbench.analysis.plots.sparsity import check_formats, plot_sparsity
-from bnnbench.config.schema import Point
 from bnnbench.deploy.trained import Trained, check_folder, load_trained
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.assembly import burn_in
 from bnnbench.experiment.evaluation import Evaluator
 from bnnbench.experiment.progress import make_console
+from bnnbench.inference.approximations.point import Point
 from bnnbench.inference.chains import Chains
+from bnnbench.inference.normalisation import policy_for
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.sparsity import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
 from bnnbench.store.folder import write_csv
@@ -114,9 +115,11 @@ def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID
 def _evaluator(trained: Trained, network: nn.Module) -> Evaluator:
     """Return what scores `network` on the run's splits as the run's own evaluation would."""
     parts, config = trained.parts, trained.config
-    config = replace(config, chains=1, method=replace(config.method, predictive=Point()))
     alone = Chains(lambda: network, [0], parts.device)
-    return Evaluator(config, replace(parts.data, ood={}), alone, parts.evaluator.likelihood)
+    policy = policy_for(config.method.bn_stats, alone, parts.normalisation.x, config.batch_size, burn_in(config))
+    policy.on_resume(trained.iteration)
+    splits = {name: split for name, split in parts.evaluator.splits.items() if name not in parts.data.ood}
+    return Evaluator(parts.task, alone, splits, set(), Point(), policy, config.eval.batch_size, config.seed)
 
 
 def parse_thresholds(text: str) -> list[float]:

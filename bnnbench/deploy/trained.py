@@ -17,9 +17,6 @@ from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.evaluation import Row
-from bnnbench.inference import normalisation
-from bnnbench.inference.chains import Chains
-from bnnbench.layers.normalisation import norm_modules
 from bnnbench.store.frame import Run, find_runs, is_run, load_run
 
 
@@ -57,8 +54,8 @@ class Trained:
         notes = []
         if self.run.status != "finished":
             notes.append(f"{self.run.status}, not finished: iteration {self.iteration} of {self.parts.iterations}")
-        if self.config.method.predictive.name == "samples":
-            notes.append("the network is the chain's last iterate, not the posterior mean")
+        if self.parts.approximation.one_network:
+            notes.append(self.parts.approximation.one_network)
         return notes
 
     def network(self, chain: int = 0) -> nn.Module:
@@ -84,19 +81,10 @@ class Trained:
         Raises:
             ConfigError: the policy ``batch``, which has no statistics to keep.
         """
-        method, evaluator = self.config.method, self.parts.evaluator
-        if evaluator.batch_norm:
-            if method.bn_stats == "batch":
-                raise ConfigError(
-                    f"{self.folder}: method.bn_stats=batch takes BatchNorm's statistics from each evaluated batch, so "
-                    "the network alone gives no predictions. Run it with method.bn_stats=refit."
-                )
-            held = not next(norm_modules(self.parts.chains.network)).training
-            if method.bn_stats in ("refit", "frozen") and not held:
-                alone = Chains(lambda: network, [0], self.parts.device)
-                for name, value in normalisation.refit(alone, evaluator.refit_x, self.config.batch_size).items():
-                    alone.buffers[name].copy_(value)
-        return network.eval()
+        try:
+            return self.parts.normalisation.settle(network)
+        except ConfigError as error:
+            raise ConfigError(f"{self.folder}: {error}") from None
 
 
 def load_trained(folder: str | Path, device: str = "auto") -> Trained:
@@ -128,11 +116,8 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
         parts.chains.load_state_dict(checkpoint["chains"])
     except ValueError as error:
         raise BnnbenchError(f"{run.folder / 'checkpoint.pt'}: {error} than config.yaml describes.") from None
-    parts.evaluator.load_state_dict(checkpoint["evaluator"])
-    predictive = config.method.predictive
-    burn_in = predictive.burn_in if predictive.name == "samples" else config.members.burn_in
-    if config.method.bn_stats == "frozen" and checkpoint["iteration"] >= burn_in:
-        normalisation.hold(parts.chains)
+    parts.approximation.load_state_dict(checkpoint["approximation"])
+    parts.normalisation.on_resume(checkpoint["iteration"])
     return Trained(run, config, parts, checkpoint["iteration"], checkpoint["rows"])
 
 
@@ -163,7 +148,7 @@ def _read(run: Run, device: torch.device) -> dict[str, Any]:
     path = run.folder / "checkpoint.pt"
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-        return {key: checkpoint[key] for key in ("chains", "evaluator", "iteration", "rows")}
+        return {key: checkpoint[key] for key in ("chains", "approximation", "iteration", "rows")}
     except FileNotFoundError:
         if run.status == "finished":
             raise BnnbenchError(

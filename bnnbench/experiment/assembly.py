@@ -1,4 +1,4 @@
-"""What a run consists of: checked, then made from its configuration."""
+"""The parts of a run: checked, then made from its configuration."""
 
 from __future__ import annotations
 
@@ -11,39 +11,58 @@ import torch
 from torch.optim import Optimizer
 
 from bnnbench.config.schema import RunConfig, parse
-from bnnbench.data import Data, check_dataset, load_data
-from bnnbench.errors import ConfigError
+from bnnbench.data import Data, check_dataset, check_targets, load_data
 from bnnbench.experiment import machine
-from bnnbench.experiment.divergence import Watch
-from bnnbench.experiment.evaluation import Evaluator
+from bnnbench.experiment.divergence import DivergenceGuard
+from bnnbench.experiment.evaluation import Evaluator, splits_of
 from bnnbench.experiment.warm_start import WarmStart
+from bnnbench.inference.approximations.base import Approximation
+from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.method import build_chains, build_optimizer, check_method, effective_temperature
 from bnnbench.inference.minibatches import Minibatches, steps_per_epoch
+from bnnbench.inference.normalisation import Running, has_batch_norm, policy_for
 from bnnbench.inference.potential import Potential
 from bnnbench.inference.random import Noise, derive_seed
+from bnnbench.layers.from_config import RunPrior
 from bnnbench.models import check_model
+from bnnbench.priors.from_config import kinds_with_prior, make_prior
 from bnnbench.schedules import check_schedule, make_schedule
-from bnnbench.tasks.likelihood import likelihood_for
+from bnnbench.tasks.base import Task
+from bnnbench.tasks.from_config import make_task
 
 
 def check(raw: Mapping[str, Any]) -> RunConfig:
     """Return the typed configuration, with every name, option, type and range checked and no data read."""
     config = parse(raw)
-    check_dataset(config.dataset, config.eval.ood)
+    task = task_of(config)
+    check_targets(config.dataset, task)
     check_model(config.model)
     check_schedule(config.schedule)
-    check_method(config.method, config.prior)
+    check_method(config.method, _prior_of_layers(config))
     return config
+
+
+def task_of(config: RunConfig) -> Task:
+    """Return the task of a run, not yet fitted to its data.
+
+    Raises:
+        ConfigError: dataset or task are wrong, or do not go together.
+    """
+    source = check_dataset(config.dataset, config.eval.ood)
+    return make_task(
+        config.task, dataset=source.name, default=source.task, classes=source.classes, ece_bins=config.eval.ece_bins
+    )
 
 
 @dataclass
 class Parts:
-    """What a run consists of, made from its configuration."""
+    """The parts of a run."""
 
     device: torch.device
     threads: int
     data: Data
+    task: Task  # fitted to the data
     batches: Minibatches
     iterations: int  # of the whole run
     chains: Chains
@@ -51,8 +70,10 @@ class Parts:
     noise: Noise
     optimizer: Optimizer
     schedule: Callable[[int], float]
+    approximation: Approximation
+    normalisation: Running
     evaluator: Evaluator
-    watch: Watch
+    guard: DivergenceGuard
     temperature: float | None  # T as a number; None for an optimiser
 
 
@@ -63,18 +84,35 @@ def assemble(config: RunConfig) -> Parts:
         ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
     """
     device, threads = machine.choose_device(config.device), machine.set_threads(config.threads)
-    data = load_data(config.dataset, root=config.data.root, seed=config.seed, device=device, ood=config.eval.ood)
+    data = load_data(
+        config.dataset,
+        targets=task_of(config),
+        root=config.data.root,
+        seed=config.seed,
+        device=device,
+        ood=config.eval.ood,
+    )
+    task = data.targets
     batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
-    iterations = _iterations(config, batches.steps_per_epoch)
-    likelihood = likelihood_for(data.task, data.num_classes, config.head)
+    approximation = make_approximation(config.method.predictive)
+    iterations = _iterations(config, batches.steps_per_epoch, approximation)
     start = WarmStart(config.method.init_from, config.chains) if config.method.init_from else None
-    chains = build_chains(config, likelihood, data.in_shape, device, start)
-    potential = Potential(chains, likelihood, config.prior, len(data.train))
+    chains = build_chains(config, task, _prior_of_layers(config), data.in_shape, device, start)
+    prior, prior_on = make_prior(config.prior), kinds_with_prior(config.prior)
+    potential = Potential(chains, task, prior, prior_on, len(data.train))
     noise = Noise([derive_seed(config.seed, k, "noise") for k in range(config.chains)], device)
+    normalisation = policy_for(
+        config.method.bn_stats,
+        chains,
+        refit_data(config, data) if has_batch_norm(chains) else data.train.x[:0],
+        config.batch_size,
+        burn_in(config),
+    )
     return Parts(
         device=device,
         threads=threads,
         data=data,
+        task=task,
         batches=batches,
         iterations=iterations,
         chains=chains,
@@ -82,10 +120,34 @@ def assemble(config: RunConfig) -> Parts:
         noise=noise,
         optimizer=build_optimizer(config, potential, noise),
         schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
-        evaluator=Evaluator(config, data, chains, likelihood),
-        watch=Watch(chains, device),
+        approximation=approximation,
+        normalisation=normalisation,
+        evaluator=Evaluator(
+            task,
+            chains,
+            splits_of(data, list(config.eval.splits), task),
+            set(data.ood),
+            approximation,
+            normalisation,
+            config.eval.batch_size,
+            config.seed,
+        ),
+        guard=DivergenceGuard(chains, device),
         temperature=effective_temperature(config.method, len(data.train)),
     )
+
+
+def burn_in(config: RunConfig) -> int:
+    """Return the iterations before ``bn_stats=frozen`` freezes: the burn-in of the members, if the method has any."""
+    return int(config.method.predictive.get("burn_in", config.members.burn_in))
+
+
+def refit_data(config: RunConfig, data: Data) -> torch.Tensor:
+    """Return the training inputs [n, …] on which BatchNorm's statistics are computed anew."""
+    size = min(config.method.bn_refit_size, len(data.train))
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, 0, "eval"))
+    subset = torch.randperm(len(data.train), generator=generator)[:size]
+    return data.train.x[subset.to(data.train.x.device)]
 
 
 def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
@@ -99,22 +161,23 @@ def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
         ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
     """
     seed = config.seed if config.dataset.get("valid_seed") is None else 0
-    key = json.dumps([config.dataset, config.data.root, seed], sort_keys=True, default=str)
+    key = json.dumps([config.dataset, config.task, config.data.root, seed], sort_keys=True, default=str)
     if key not in sizes:
-        data = load_data(config.dataset, root=config.data.root, seed=seed, device=torch.device("cpu"))
+        cpu = torch.device("cpu")
+        data = load_data(config.dataset, targets=task_of(config), root=config.data.root, seed=seed, device=cpu)
         sizes[key] = len(data.train)
-    _iterations(config, steps_per_epoch(sizes[key], config.batch_size))
+    steps = steps_per_epoch(sizes[key], config.batch_size)
+    _iterations(config, steps, make_approximation(config.method.predictive))
 
 
-def _iterations(config: RunConfig, steps: int) -> int:
+def _iterations(config: RunConfig, steps: int, approximation: Approximation) -> int:
     """Return the iterations of the whole run, at `steps` per epoch."""
     total = config.iterations or max(1, round(config.epochs * steps))
-    predictive = config.method.predictive
-    if predictive.name == "samples" and predictive.burn_in + predictive.thin > total:
-        burn_in, thin = total // 2, max(1, total // 20)
-        raise ConfigError(
-            f"members.burn_in={predictive.burn_in} and members.thin={predictive.thin} leave no posterior member in "
-            f"{total} iterations.\nTake iterations={predictive.burn_in + 10 * predictive.thin}, say, or "
-            f"members.burn_in={burn_in} members.thin={thin}."
-        )
+    approximation.check_length(total)
     return total
+
+
+def _prior_of_layers(config: RunConfig) -> RunPrior:
+    """Return what stochastic layers take over of the run's prior."""
+    prior, on = make_prior(config.prior), kinds_with_prior(config.prior)
+    return RunPrior(str(config.prior["name"]), prior.std, "bias" in on)

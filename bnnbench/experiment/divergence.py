@@ -10,11 +10,11 @@ from torch import Tensor
 from bnnbench.errors import DivergedError
 from bnnbench.inference.chains import Chains
 
-WINDOW = 50  # steps between looks; each look waits for the device once
+WINDOW = 50  # steps between checks; each waits for the device once
 
 
-class Watch:
-    """Keeps the losses of the last steps on the device and looks at them every `WINDOW` steps.
+class DivergenceGuard:
+    """Keeps the losses of the last steps on the device and checks them every `WINDOW` steps.
 
     Args:
         chains: the networks, for the names of their tensors.
@@ -30,13 +30,13 @@ class Watch:
         self._count = 0
 
     def add(self, loss: Tensor, lr: float) -> bool:
-        """Keep the loss [K] of one step; return whether it is time to `look`."""
+        """Keep the loss [K] of one step; return whether it is time to `check`."""
         self._losses[self._filled] = loss
         self._lr[self._filled] = lr
         self._filled += 1
         return self._filled == WINDOW
 
-    def look(self, iteration: int) -> None:
+    def check(self, iteration: int) -> None:
         """Check all that was kept; `iteration` is the number of steps made.
 
         Raises:

@@ -23,7 +23,6 @@ from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
 from bnnbench.experiment.timing import Clock
-from bnnbench.inference import normalisation
 from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
 from bnnbench.layers.sparsity import sparsity_rows
@@ -86,42 +85,35 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
         console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
     _announce(config, parts, folder, console)
 
-    evaluator, watch, schedule = parts.evaluator, parts.watch, parts.schedule
-    predictive = config.method.predictive
-    sampling = predictive.name == "samples"
-    plan = predictive if predictive.name == "samples" else config.members  # an optimiser has no plan of its own
-    freezes = evaluator.batch_norm and config.method.bn_stats == "frozen"
-    if freezes and iteration == plan.burn_in == 0:
-        evaluator.freeze()
-    elif freezes and iteration >= plan.burn_in:
-        normalisation.hold(parts.chains)
     lr_start = float(config.method.optimizer["lr"])
+    approximation, normalisation, guard = parts.approximation, parts.normalisation, parts.guard
+    if checkpoint is None:
+        normalisation.on_iteration(0)
+    else:
+        normalisation.on_resume(iteration)
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console)
     try:
         while iteration < parts.iterations:
-            lr = lr_start * schedule(iteration)
+            lr = lr_start * parts.schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
             loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
-            if watch.add(loss, lr):
-                watch.look(iteration)
+            if guard.add(loss, lr):
+                guard.check(iteration)
                 reporter.step(iteration)
-            if freezes and iteration == plan.burn_in:
-                evaluator.freeze()
+            normalisation.on_iteration(iteration)
 
-            member = sampling and iteration > plan.burn_in and (iteration - plan.burn_in) % plan.thin == 0
+            member = approximation.observe(iteration, lr)
             due = iteration % config.eval.every == 0 or iteration == parts.iterations
             if not (member or due):
                 continue
-            watch.look(iteration)
+            guard.check(iteration)
             clock.lap("train")
-            evaluated = evaluator(
-                member=member, weight=lr if plan.weight == "lr" else 1.0, rows=due, iteration=iteration
-            )
+            evaluated = parts.evaluator(member=member, rows=due, iteration=iteration)
             clock.lap("eval")
             if due:
-                rows = _complete(evaluated, iteration, lr, watch.mean(), parts, clock)
+                rows = _complete(evaluated, iteration, lr, guard.mean(), parts, clock)
                 folder.append(rows)
                 reporter.scores(iteration, rows)
                 if iteration == parts.iterations or time.perf_counter() - saved >= config.checkpoint_every:

@@ -26,7 +26,7 @@ def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dic
         "optimizer": parts.optimizer.state_dict(),
         "noise": parts.noise.state_dict(),
         "layer_stream": stream_state(parts.device),
-        "evaluator": parts.evaluator.state_dict(),
+        "approximation": parts.approximation.state_dict(),
     }
 
 
@@ -48,7 +48,7 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
     parts.optimizer.load_state_dict(checkpoint["optimizer"])
     parts.noise.load_state_dict(checkpoint["noise"])
     set_stream_state(checkpoint["layer_stream"], parts.device)
-    parts.evaluator.load_state_dict(_to(checkpoint["evaluator"], parts.device))
+    parts.approximation.load_state_dict(_to(checkpoint["approximation"], parts.device))
     seconds = checkpoint["seconds"]
     return checkpoint["iteration"], checkpoint["rows"], Clock(parts.device, seconds["train"], seconds["eval"])
 

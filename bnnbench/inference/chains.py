@@ -76,6 +76,10 @@ class Chains:
             return networks.kl(self.network).unsqueeze(0)
         return torch.vmap(lambda state: networks.kl(self.network, state), randomness="different")(self.parameters)
 
+    def with_axis(self, parameters: Mapping[str, Tensor]) -> State:
+        """Return some of the parameters with the chain axis, [K, *shape], also where K = 1."""
+        return {name: p.unsqueeze(0) if self.count == 1 else p for name, p in parameters.items()}
+
     def state_of(self, chain: int) -> State:
         """Return the parameters of one chain, without the chain axis."""
         return {n: p.detach() if self.count == 1 else p.detach()[chain] for n, p in self.parameters.items()}

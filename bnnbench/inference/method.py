@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,16 +12,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from bnnbench.config import plugins
-from bnnbench.config.schema import Method, Prior, RunConfig
+from bnnbench.config.schema import Method, RunConfig
 from bnnbench.config.signatures import check_options
 from bnnbench.errors import ConfigError, did_you_mean
+from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.potential import Potential
 from bnnbench.inference.random import Noise, derive_seed
-from bnnbench.layers.from_config import check_layers, is_stochastic, make_stochastic
+from bnnbench.layers.from_config import RunPrior, check_layers, is_stochastic, make_stochastic
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.models import build_network
-from bnnbench.tasks.likelihood import Likelihood
+from bnnbench.tasks.base import Task
 
 # What the runner fills in, and what would make of a rule another one than its name says; no options of a method.
 SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
@@ -45,11 +45,12 @@ TORCH_RULES = {
 }
 
 
-def update_rule(name: str) -> type[Optimizer]:
+def optimizer_class(name: str) -> type[Optimizer]:
     """Return the optimiser class called `name`: a sampler of ours, the user's dotted name, or one of torch.optim.
 
     Raises:
-        ConfigError: no such rule, or the user's module does not hold exactly one.
+        ConfigError: no such optimiser; a module of the user that does not define exactly one; a rule with a temperature
+            that does not say whether it injects noise.
     """
     if "." not in name and name not in plugins.names("samplers"):
         if name not in TORCH_RULES:
@@ -59,47 +60,38 @@ def update_rule(name: str) -> type[Optimizer]:
                 "Your own goes by a dotted name: module or module.Class."
             )
         return TORCH_RULES[name]
-    found = plugins.find("samplers", name)
-    if isinstance(found, ModuleType):
-        rules = [
-            v
-            for v in vars(found).values()
-            if inspect.isclass(v) and issubclass(v, Optimizer) and v.__module__ == found.__name__
-        ]
-        if len(rules) != 1:
-            raise ConfigError(
-                f"method.optimizer.name={name}: the module defines {len(rules)} optimisers, not one. "
-                f"Name the class: {name}.<Class>."
-            )
-        return rules[0]
-    if not (inspect.isclass(found) and issubclass(found, Optimizer)):
-        raise ConfigError(f"method.optimizer.name={name}: it is no torch.optim.Optimizer.")
-    return found
+    rule = plugins.find_class("samplers", name, Optimizer, where="method.optimizer.name")
+    if not hasattr(rule, "injects_noise") and "temperature" in inspect.signature(rule).parameters:
+        raise ConfigError(
+            f"method.optimizer.name={name}: {rule.__name__} has a temperature, but does not say whether it injects "
+            "noise.\nAdd a line to the class: injects_noise = True (or False, if it draws no samples)."
+        )
+    return rule
 
 
-def is_sampler(rule: type[Optimizer]) -> bool:
-    """Whether `rule` has a temperature, that is, injects noise."""
-    return "temperature" in inspect.signature(rule).parameters
+def injects_noise(rule: type[Optimizer]) -> bool:
+    """Whether `rule` is a sampler: it declares that it injects noise, and has a temperature."""
+    return bool(getattr(rule, "injects_noise", False))
 
 
 def effective_temperature(method: Method, num_data: int) -> float | None:
     """Return T as a number, 1/N resolved; None for an optimiser."""
-    if not is_sampler(update_rule(str(method.optimizer["name"]))):
+    if not injects_noise(optimizer_class(str(method.optimizer["name"]))):
         return None
     given = method.optimizer.get("temperature", 1.0)
     return 1 / num_data if given == "1/N" else float(given)
 
 
-def check_method(method: Method, prior: Prior) -> None:
+def check_method(method: Method, prior: RunPrior) -> None:
     """Check names, options, types and ranges of update rule and layers without any data.
 
     Raises:
         ConfigError: one line saying what is wrong.
     """
     check_layers(method.layers, prior)
-    if method.predictive.name == "monte_carlo" and not is_stochastic(method.layers):
+    if make_approximation(method.predictive).draws_from_layers and not is_stochastic(method.layers):
         raise ConfigError(
-            "method.predictive.name=monte_carlo: deterministic layers have nothing to draw. "
+            f"method.predictive.name={method.predictive['name']}: deterministic layers have nothing to draw. "
             "Take method.predictive.name=point, or stochastic layers: method.layers.name=dropout, say."
         )
     if method.kl.full_from < method.kl.zero_until:
@@ -111,7 +103,7 @@ def check_method(method: Method, prior: Prior) -> None:
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(f"method.optimizer.name={name}: give the name of an update rule, such as sgd or psgld.")
-    rule = update_rule(name)
+    rule = optimizer_class(name)
     if "weight_decay" in options:
         raise ConfigError("method.optimizer.weight_decay: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
     lr = options.get("lr")
@@ -128,16 +120,18 @@ def check_method(method: Method, prior: Prior) -> None:
 
 def build_chains(
     config: RunConfig,
-    likelihood: Likelihood,
+    task: Task,
+    prior: RunPrior,
     in_shape: tuple[int, ...],
     device: torch.device,
     start: Callable[[nn.Module], None] | None = None,
 ) -> Chains:
-    """Return the K initialised networks, with the method's layers and the likelihood's own parameters.
+    """Return the K initialised networks, with the method's layers and the task's own parameters.
 
     Args:
         config: of the run.
-        likelihood: decides the width of the last layer.
+        task: decides the width of the last layer.
+        prior: for layers with a prior of their own.
         in_shape: of one input.
         device: where the networks live.
         start: called with each network in turn, plain layers still: gives it parameters to start from.
@@ -148,12 +142,12 @@ def build_chains(
     method = config.method
 
     def build() -> nn.Module:
-        network = add_normalisation(build_network(config.model, in_shape, likelihood.outputs), method.norm)
-        whole = likelihood.wrap(network)
+        network = add_normalisation(build_network(config.model, in_shape, task.outputs), method.norm)
+        whole = task.wrap(network)
         if start is not None:  # before the layers are replaced: α may begin at a function of the weights
             start(whole)
-        stochastic = make_stochastic(network, method.layers, config.prior)
-        return whole if stochastic is network else likelihood.wrap(stochastic)  # else the network was a single layer
+        stochastic = make_stochastic(network, method.layers, prior)
+        return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
 
     return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
 
@@ -165,10 +159,11 @@ def build_optimizer(config: RunConfig, potential: Potential, noise: Noise) -> Op
         ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior.
     """
     method = config.method
-    rule = update_rule(str(method.optimizer["name"]))
+    rule = optimizer_class(str(method.optimizer["name"]))
     temperature = effective_temperature(method, potential.num_data)
-    reaches = {"weight": True, "bias": method.noise_on.biases, "norm": method.noise_on.norm, "variational": False}
-    groups = potential.groups(reaches, temperature)
+    on = method.noise_on
+    noise_on = {"weight", *(["bias"] if on.biases else []), *(["norm"] if on.norm else [])}  # never on variational ones
+    groups = potential.groups(noise_on, temperature)
     takes_decay = "weight_decay" in inspect.signature(rule).parameters
     decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
     if any(decays):

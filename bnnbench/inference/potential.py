@@ -16,74 +16,71 @@ negative evidence lower bound per datum (Kingma et al. 2015, eqs. 2 and 3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from bnnbench.inference.chains import Chains
 from bnnbench.layers.network import covered_by_kl, parameter_kinds
+from bnnbench.priors.base import Prior
+from bnnbench.tasks.base import Task
 
 if TYPE_CHECKING:
-    from bnnbench.config.schema import KL, Prior
-    from bnnbench.tasks.likelihood import Likelihood
+    from bnnbench.config.schema import KL
 
 
 class Potential:
-    """The minibatch estimate of Ū for every chain, and the parameter groups that carry prior and noise.
+    """The minibatch estimate of Ū for every chain, and the parameter groups that hold prior and noise.
 
     Args:
         chains: the networks.
-        likelihood: gives the mean negative log-likelihood from outputs and labels.
-        prior: family, variance s² (Laplace: b = s/√2, the same variance) and which kinds of parameters carry it.
+        task: gives the mean negative log-likelihood from outputs and targets.
+        prior: p(θ) of one parameter.
+        prior_on: kinds of parameters that have this prior: weight, bias, norm.
         num_data: N.
     """
 
-    def __init__(self, chains: Chains, likelihood: Likelihood, prior: Prior, num_data: int) -> None:
-        self.chains, self.likelihood, self.prior, self.num_data = chains, likelihood, prior, num_data
+    def __init__(self, chains: Chains, task: Task, prior: Prior, prior_on: Collection[str], num_data: int) -> None:
+        self.chains, self.task, self.prior, self.num_data = chains, task, prior, num_data
         self.kinds = parameter_kinds(chains.network)
-        carries = {"weight": True, "bias": prior.biases, "norm": prior.norm, "variational": False}
         covered = covered_by_kl(chains.network)
         self.has_kl = bool(covered)
-        bearers = {name for name, kind in self.kinds.items() if carries[kind] and name not in covered}
-        self._laplace = [chains.parameters[name] for name in self.kinds if prior.name == "laplace" and name in bearers]
-        self._gaussian = bearers if prior.name == "gaussian" else set()
+        self.has_prior = {name for name, kind in self.kinds.items() if kind in prior_on and name not in covered}
+        self._decay = prior.weight_decay(num_data)
+        self._in_loss = {
+            name: chains.parameters[name] for name in self.kinds if self._decay is None and name in self.has_prior
+        }
 
     def __call__(self, x: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
-        """Return the loss of every chain [K], for minibatches x [K, B, …], labels y [K, B] and the KL's weight β_t.
+        """Return the loss of every chain [K], for minibatches x [K, B, …], targets y [K, B] and the KL's weight β_t.
 
-        Its gradient is ∇Ū without the Gaussian prior, which `groups` hands to the update rule.
+        Its gradient is ∇Ū without a Gaussian prior, which `groups` hands to the update rule.
         """
-        outputs = self.chains(x)
-        if self.chains.count == 1:  # without the axis the likelihood is one fused kernel
-            nll = self.likelihood.nll(outputs[0], y[0]).unsqueeze(0)
-        else:
-            nll = self.likelihood.nll(outputs, y)
-        if self._laplace:
-            scale = (self.prior.variance / 2) ** 0.5
-            norm = torch.stack([p.abs().reshape(self.chains.count, -1).sum(1) for p in self._laplace]).sum(0)
-            nll = nll + norm / (scale * self.num_data)
+        loss = self.task.loss(self.chains(x), y)
+        if self._in_loss:
+            log_density = self.prior.log_density(self.chains.with_axis(self._in_loss))
+            loss = loss - log_density / self.num_data
         if self.has_kl and beta:
-            nll = nll + (beta / self.num_data) * self.chains.kl()
-        return nll
+            loss = loss + (beta / self.num_data) * self.chains.kl()
+        return loss
 
-    def groups(self, noise: Mapping[str, bool], temperature: float | None) -> list[dict[str, Any]]:
+    def groups(self, noise_on: Collection[str], temperature: float | None) -> list[dict[str, Any]]:
         """Return torch parameter groups, one for each kind of parameter that differs in prior or noise.
 
         Args:
-            noise: parameter kind (weight, bias, norm, variational) → whether the sampler's noise reaches it.
+            noise_on: kinds of parameters (weight, bias, norm) that get the sampler's noise.
             temperature: T for a sampler; None for an optimiser, which has no such setting.
         """
         groups: dict[tuple[bool, bool], dict[str, Any]] = {}
         for name, parameter in self.chains.parameters.items():
-            kind = self.kinds[name]
-            key = (name in self._gaussian, temperature is not None and noise[kind])
+            has_decay = bool(self._decay) and name in self.has_prior
+            gets_noise = temperature is not None and self.kinds[name] in noise_on
+            key = (has_decay, gets_noise)
             if key not in groups:
-                decay = 1 / (self.num_data * self.prior.variance) if name in self._gaussian else 0.0
-                groups[key] = {"params": [], "weight_decay": decay}
+                groups[key] = {"params": [], "weight_decay": self._decay if has_decay else 0.0}
                 if temperature is not None:
-                    groups[key]["temperature"] = temperature if noise[kind] else 0.0
+                    groups[key]["temperature"] = temperature if gets_noise else 0.0
             groups[key]["params"].append(parameter)
         return list(groups.values())
 

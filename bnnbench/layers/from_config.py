@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from bnnbench.config import plugins
-from bnnbench.config.schema import Prior
 from bnnbench.config.signatures import check_options
 from bnnbench.errors import ConfigError, did_you_mean
 from bnnbench.layers.base import StochasticLayer
@@ -21,6 +19,20 @@ Layer = Callable[..., nn.Module]
 DETERMINISTIC = "deterministic"
 # What the conversion needs to know; everything else in method.layers is an option of the layer.
 ABOUT_THE_NETWORK = ("name", "only", "input")
+
+
+class RunPrior(NamedTuple):
+    """What layers take over of the prior of the run.
+
+    Attributes:
+        name: of the prior, for messages.
+        std: s of a Gaussian prior N(0, s²); None of any other.
+        biases: whether biases have it.
+    """
+
+    name: str
+    std: float | None
+    biases: bool
 
 
 def is_stochastic(layers: Mapping[str, Any]) -> bool:
@@ -74,7 +86,7 @@ def _classes(module: Any) -> list[type[StochasticLayer]]:
     ]
 
 
-def check_layers(layers: Mapping[str, Any], prior: Prior) -> None:
+def check_layers(layers: Mapping[str, Any], prior: RunPrior) -> None:
     """Check name, options, types and ranges of ``method.layers`` without any network.
 
     Raises:
@@ -83,7 +95,7 @@ def check_layers(layers: Mapping[str, Any], prior: Prior) -> None:
     _resolve(layers, prior)
 
 
-def make_stochastic(network: nn.Module, layers: Mapping[str, Any], prior: Prior) -> nn.Module:
+def make_stochastic(network: nn.Module, layers: Mapping[str, Any], prior: RunPrior) -> nn.Module:
     """Replace layers of `network`, in place, as `layers` says, and return it.
 
     Args:
@@ -114,7 +126,7 @@ def _only(layers: Mapping[str, Any]) -> list[str]:
     return patterns
 
 
-def _resolve(layers: Mapping[str, Any], prior: Prior) -> tuple[Layer, dict[str, Any], dict[str, Any]]:
+def _resolve(layers: Mapping[str, Any], prior: RunPrior) -> tuple[Layer, dict[str, Any], dict[str, Any]]:
     """Return the layer's class, its options, and those of the network's first layer."""
     name, first = layers.get("name"), layers.get("input") or {}
     if not isinstance(name, str):
@@ -138,13 +150,13 @@ def _resolve(layers: Mapping[str, Any], prior: Prior) -> tuple[Layer, dict[str, 
     )
 
 
-def _checked(make: Layer, options: dict[str, Any], prior: Prior, where: str) -> dict[str, Any]:
+def _checked(make: Layer, options: dict[str, Any], prior: RunPrior, where: str) -> dict[str, Any]:
     options = check_options(make, options, supplied=("layer", "sample"), where=where)
     if "random_bias" in inspect.signature(make).parameters:
         options.setdefault("random_bias", prior.biases)
     if "prior_std" in inspect.signature(make).parameters and "prior_std" not in options:
-        if prior.name == "gaussian":
-            options["prior_std"] = math.sqrt(prior.variance)
+        if prior.std is not None:
+            options["prior_std"] = prior.std
         elif options.get("prior") != "mixture":
             raise ConfigError(
                 f"prior.name={prior.name}: these layers have a Gaussian prior of their own. "

@@ -44,6 +44,8 @@ class PSGLD(Optimizer):
         noise: ``tensors → list of standard normals of their shapes``; torch's global generator by default.
     """
 
+    injects_noise = True
+
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 KEYS = (
     "iteration",  # steps made
     "epoch",  # passes over the training split
@@ -28,3 +30,8 @@ MEASURES = (
     "sparsity",  # fraction of weights dropped, biases not counted
 )
 COLUMNS = KEYS + MEASURES
+
+
+@dataclass(frozen=True)
+class Measure:
+    name: str

@@ -18,7 +18,7 @@ from bnnbench.config.schema import parse
 from bnnbench.errors import DivergedError
 from bnnbench.experiment.assembly import assemble
 from bnnbench.experiment.run import step
-from bnnbench.inference.method import is_sampler, update_rule
+from bnnbench.inference.method import injects_noise, optimizer_class
 from bnnbench.layers.conversion import sampling
 from bnnbench.store.folder import COLUMNS
 
@@ -39,7 +39,7 @@ def settings(method: str) -> dict[str, Any]:
 
 
 def samplers() -> list[str]:
-    return [m for m in METHODS if is_sampler(update_rule(settings(m)["optimizer"]["name"]))]
+    return [m for m in METHODS if injects_noise(optimizer_class(settings(m)["optimizer"]["name"]))]
 
 
 def without_times(folder: Path) -> list[dict[str, str]]:

@@ -36,10 +36,14 @@ def real_root() -> str:
 @pytest.fixture
 def load() -> Callable:
     """``load(dataset, root, ood=(), seed=0)`` on the CPU."""
-    from bnnbench.data import load_data
+    from bnnbench.data import check_dataset, load_data
+    from bnnbench.tasks.from_config import make_task
 
     def call(dataset, root=None, ood=(), seed=0):
-        return load_data(dataset, root=None if root is None else str(root), seed=seed, device=CPU, ood=ood)
+        source = check_dataset(dataset)
+        task = make_task({}, dataset=source.name, default=source.task, classes=source.classes)
+        place = None if root is None else str(root)
+        return load_data(dataset, targets=task, root=place, seed=seed, device=CPU, ood=ood)
 
     return call
 

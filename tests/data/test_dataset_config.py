@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from bnnbench.data import check_dataset
+from bnnbench.data import check_dataset, check_targets
 from bnnbench.errors import ConfigError
+from bnnbench.tasks.from_config import make_task
 
 YAMLS = sorted((Path(__file__).resolve().parents[2] / "conf/dataset").glob("*.yaml"))
 
@@ -51,7 +52,6 @@ def test_uci_sets_go_by_name_and_label_follows(name):
         ({"valid": -1}, r"dataset.valid=-1: input should be greater than or equal to 0"),
         ({"valid": 1.5}, r"dataset.valid=1.5: a whole number of points, or a fraction below 1"),
         ({"valid_seed": -1}, r"dataset.valid_seed=-1"),
-        ({"standardise_target": True}, r"'mnist' is classification"),
     ],
 )
 def test_wrong_configuration_is_answered_without_reading_files(change, message):
@@ -76,15 +76,27 @@ def test_ood_names_are_checked():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("TASK = 'ranking'\nCLASSES = 2\ndef load(root, part): ...", "TASK = 'ranking'"),
-        ("TASK = 'classification'\ndef load(root, part): ...", "CLASSES = None; for classification"),
-        ("TASK = 'regression'\nCLASSES = 3\ndef load(root, part): ...", "CLASSES = 3; for regression"),
+        ("TASK = 3\nCLASSES = 2\ndef load(root, part): ...", "TASK = 3; it must be the name of a task"),
         ("TASK = 'regression'\nCLASSES = None", "no function 'load"),
     ],
 )
 def test_users_module_must_be_a_dataset(user_set, source, message):
     with pytest.raises(ConfigError, match=message):
         check_dataset({"name": user_set(source)})
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("TASK, CLASSES = 'ranking', 2", "task.name=ranking: no such choice"),
+        ("TASK = 'classification'", "CLASSES = None; for classification"),
+        ("TASK, CLASSES = 'regression', 3", "CLASSES = 3; for regression"),
+    ],
+)
+def test_a_users_set_must_fit_its_task(user_set, source, message):
+    found = check_dataset({"name": user_set(f"{source}\ndef load(root, part): ...")})
+    with pytest.raises(ConfigError, match=message):
+        make_task({}, dataset=found.name, default=found.task, classes=found.classes)
 
 
 def test_users_options_are_checked_by_the_signature(user_set):
@@ -96,3 +108,11 @@ def test_users_options_are_checked_by_the_signature(user_set):
         check_dataset({"name": name, "noise": 0.1, "rows": "few"})
     with pytest.raises(ConfigError, match=r"eval.ood: .*needs noise"):
         check_dataset({"name": "digits"}, ood=[name])
+
+
+def test_targets_that_are_classes_are_not_standardised():
+    digits = {"name": "digits", "standardise_target": True}
+    source = check_dataset(digits)
+    task = make_task({}, dataset="digits", default=source.task, classes=source.classes)
+    with pytest.raises(ConfigError, match=r"dataset\.standardise_target: 'digits' is classification"):
+        check_targets(digits, task)

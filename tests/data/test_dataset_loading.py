@@ -25,7 +25,7 @@ def test_mnist_is_divided_and_shaped(load, write_idx, tmp_path):
     images, labels = write_idx(tmp_path / "MNIST/raw", "train", 30)
     write_idx(tmp_path / "MNIST/raw", "test", 12, seed=1)
     data = load({"name": "mnist", "divide": 126}, tmp_path)
-    assert (data.task, data.num_classes, data.in_shape) == ("classification", 10, (1, 28, 28))
+    assert (data.targets.name, data.targets.classes, data.in_shape) == ("classification", 10, (1, 28, 28))
     assert (len(data.train), len(data.evaluation["test"]), list(data.evaluation)) == (30, 12, ["test"])
     assert data.train.x.dtype == torch.float32
     assert data.train.y.dtype == torch.int64
@@ -103,15 +103,17 @@ def test_ood_set_of_another_shape_is_refused(load, write_idx, tmp_path):
 def test_regression_targets_can_be_taken_back_to_original_units(load, user_set):
     name = user_set(TABLE)
     data, plain = load({"name": name}), load({"name": name, "standardise_target": False})
-    assert data.num_classes is None
+    assert data.targets.name == "regression"
     assert data.train.y.dtype == torch.float32
     np.testing.assert_allclose(data.train.y.double().mean(), 0, atol=1e-6)
     np.testing.assert_allclose(data.train.y.double().std(correction=0), 1, atol=1e-6)
-    assert (plain.target_mean, plain.target_std) == (0.0, 1.0)
+    assert (plain.targets.target_mean, plain.targets.target_std) == (0.0, 1.0)
     for split in ("train", "test"):
         standard = data.train if split == "train" else data.evaluation[split]
         original = plain.train if split == "train" else plain.evaluation[split]
-        np.testing.assert_allclose(standard.y * data.target_std + data.target_mean, original.y, rtol=1e-5)
+        np.testing.assert_allclose(
+            standard.y * data.targets.target_std + data.targets.target_mean, original.y, rtol=1e-5
+        )
 
 
 def test_options_of_a_users_set_reach_it(load, user_set):

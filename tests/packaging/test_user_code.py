@@ -22,6 +22,8 @@ def standard_normal(tensors):
 
 
 class Loud(Optimizer):
+    injects_noise = True
+
     def __init__(self, params, lr, num_data, temperature: float = 1.0, weight_decay=0.0, noise=standard_normal,
                  loudness: Annotated[float, Ge(0)] = 1.0):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "temperature": temperature})

@@ -10,20 +10,23 @@ import torch
 from torch import Tensor
 
 from bnnbench.data.files.root import data_root
-from bnnbench.data.loading.preprocess import Preprocess, target_statistics
+from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.data.loading.settings import Source, find_source, own_options, read
 from bnnbench.data.loading.splits import hold_out
-from bnnbench.data.loading.types import Data, Split
+from bnnbench.data.loading.types import Data, Split, Targets
 from bnnbench.errors import ConfigError, DataError
 
 
-def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> None:
+def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> Source:
     """Check a ``conf/dataset`` entry and the names of out-of-distribution sets without reading any data file.
+
+    Returns:
+        The dataset's module, which names its task.
 
     Raises:
         ConfigError: an unknown name or option, a wrong type, a value out of range.
     """
-    read(dataset)
+    source = read(dataset)[1]
     for name in ood:
         try:
             own_options(find_source(name), {}, where=name)  # its options take their defaults
@@ -31,15 +34,37 @@ def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> None:
             raise ConfigError(f"eval.ood: {error}") from None
     if twice := {name for name in ood if list(ood).count(name) > 1}:
         raise ConfigError(f"eval.ood: {', '.join(sorted(twice))} given twice.")
+    return source
+
+
+def check_targets(dataset: Mapping[str, Any], targets: Targets) -> None:
+    """Check what a ``conf/dataset`` entry says about targets against the task that knows them.
+
+    Raises:
+        ConfigError: targets are to be standardised that cannot be.
+    """
+    settings, source, _ = read(dataset)
+    if settings.standardise_target is not None and not targets.standardises:
+        raise ConfigError(
+            f"dataset.standardise_target: '{source.name}' is {targets.name}, whose targets are not standardised. "
+            "Leave it out."
+        )
 
 
 def load_data(
-    dataset: Mapping[str, Any], *, root: str | None, seed: int, device: torch.device, ood: Sequence[str] = ()
+    dataset: Mapping[str, Any],
+    *,
+    targets: Targets,
+    root: str | None,
+    seed: int,
+    device: torch.device,
+    ood: Sequence[str] = (),
 ) -> Data:
     """Load, split, preprocess and move a dataset to `device`.
 
     Args:
         dataset: content of a ``conf/dataset/*.yaml``.
+        targets: the task.
         root: folder of the files; None for the default of `data_root`.
         seed: the run's base seed; it matters only with ``valid_seed: null``. Otherwise all seeds share the split.
         device: where the tensors go.
@@ -53,38 +78,41 @@ def load_data(
     settings, source, options = read(dataset)
     folder = data_root(root)
 
-    x, y = _raw(source, folder, "train", options)
+    def raw(part: str) -> tuple[Tensor, Tensor]:
+        x, y = _raw(source, folder, part, options)
+        return x, targets.check(y, f"{source.name} ({part})")
+
+    x, y = raw("train")
     valid_seed = seed % 2**32 if settings.valid_seed is None else settings.valid_seed
     kept, held = (torch.from_numpy(index) for index in hold_out(len(x), settings.valid, valid_seed))
     splits = {"train": (x[kept], y[kept]) if len(held) else (x, y)}
     if len(held):
         splits["valid"] = (x[held], y[held])
-    splits["test"] = _raw(source, folder, "test", options)
+    splits["test"] = raw("test")
 
     prepare = Preprocess.fit(splits["train"][0], settings.divide, settings.center)
-    mean, std = 0.0, 1.0
-    if source.task == "regression" and settings.standardise_target is not False:
-        mean, std = target_statistics(splits["train"][1])
+    targets = targets.fitted(splits["train"][1], settings.standardise_target)
     in_shape = tuple(x.shape[1:])
 
-    def finish(name: str, x: Tensor, y: Tensor) -> Split:
+    def prepared(name: str, x: Tensor) -> Tensor:
         if tuple(x.shape[1:]) != in_shape:
             raise DataError(
                 f"{name}: inputs of shape {tuple(x.shape[1:])}, but those of '{source.name}' have {in_shape}. "
                 "Choose a set of the same shape."
             )
-        return Split(prepare(x), y if not y.is_floating_point() else ((y - mean) / std).float()).to(device)
+        return prepare(x)
 
-    ready = {name: finish(f"{source.name} ({name})", *split) for name, split in splits.items()}
+    ready = {
+        name: Split(prepared(f"{source.name} ({name})", x), targets.transform(y)).to(device)
+        for name, (x, y) in splits.items()
+    }
+    strangers = {name: _raw(find_source(name), folder, "test", {}) for name in ood}  # their labels mean nothing here
     return Data(
-        task=source.task,
         train=ready.pop("train"),
         evaluation=ready,
-        ood={name: finish(name, *_raw(find_source(name), folder, "test", {})) for name in ood},
-        num_classes=source.classes,
+        ood={name: Split(prepared(name, x), y).to(device) for name, (x, y) in strangers.items()},
         in_shape=in_shape,
-        target_mean=mean,
-        target_std=std,
+        targets=targets,
     )
 
 
@@ -114,7 +142,7 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
 
 
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return what the dataset's ``load`` gives as tensors: x as it is [n, *shape], y int64 or float64 [n], checked."""
+    """Return what the dataset's ``load`` gives as tensors: x as it is [n, *shape], checked, and y [n]."""
     loaded = source.load(folder, part, **options)
     x, y = (loaded.x, loaded.y) if isinstance(loaded, Split) else loaded
     # torch.tensor copies: arrays read from a buffer are read-only, which tensors cannot express.
@@ -124,13 +152,4 @@ def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) ->
         raise DataError(f"{where}: x [n, …] and y [n] with n > 0 expected, {list(x.shape)} and {list(y.shape)} found.")
     if x.is_floating_point() and not x.isfinite().all():
         raise DataError(f"{where}: x has values that are not finite.")
-    if source.task == "regression":
-        if not y.isfinite().all():
-            raise DataError(f"{where}: y has values that are not finite.")
-        return x, y.double()
-    if y.is_floating_point():
-        raise DataError(f"{where}: integer labels expected, {y.dtype} found.")
-    if y.min() < 0 or y.max() >= (source.classes or 0):
-        found = f"{y.min().item()}…{y.max().item()}"
-        raise DataError(f"{where}: labels in 0…{(source.classes or 0) - 1} expected, {found} found.")
-    return x, y.long()
+    return x, y

@@ -51,13 +51,6 @@ class Preprocess:
         return x.float()
 
 
-def target_statistics(y: Tensor) -> tuple[float, float]:
-    """Return mean and standard deviation (1 if constant) of regression targets, float64 [n]."""
-    if y.min() == y.max():
-        return y.mean().item(), 1.0
-    return y.mean().item(), y.std(correction=0).item()
-
-
 def _copy(x: Tensor) -> Tensor:
     """Return a floating-point copy, to be changed in place; float64 columns of a table keep their precision for now."""
     return x.clone() if x.is_floating_point() else x.float()

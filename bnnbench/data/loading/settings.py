@@ -16,8 +16,6 @@ from bnnbench.config.signatures import check_options
 from bnnbench.data.loading.preprocess import Center
 from bnnbench.errors import ConfigError, did_you_mean
 
-TASKS = ("classification", "regression")
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,7 +28,7 @@ class Settings:
         center: see `Preprocess.fit`.
         valid: held out of the training set: a count, or a fraction below 1.
         valid_seed: which points are held out; None follows the run's seed.
-        standardise_target: regression: train on (y − mean) / std with statistics of the training split.
+        standardise_target: train on (y − mean) / std with statistics of the training split; None: the task's choice.
         budget: the default budget; the run's configuration refers to it, this package does not.
     """
 
@@ -46,11 +44,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset's module, checked."""
+    """A dataset's module, checked.
+
+    Attributes:
+        name: as typed.
+        task: its ``TASK``, the name of a task.
+        classes: its ``CLASSES``, which the task may need.
+        module: itself.
+    """
 
     name: str
     task: str
-    classes: int | None
+    classes: Any
     module: ModuleType | Any
 
     @property
@@ -63,16 +68,12 @@ def find_source(name: str) -> Source:
     """Return the dataset called `name`.
 
     Raises:
-        ConfigError: no such dataset, or its module lacks TASK, CLASSES or load.
+        ConfigError: no such dataset, or its module lacks TASK or load.
     """
     module = plugins.find("data", name)
     task, classes = getattr(module, "TASK", None), getattr(module, "CLASSES", None)
-    if task not in TASKS:
-        raise ConfigError(f"data: '{name}' has TASK = {task!r}; it must be one of {', '.join(TASKS)}.")
-    counted = isinstance(classes, int) and classes >= 2
-    if counted != (task == "classification"):
-        wanted = "an integer of at least 2" if task == "classification" else "None"
-        raise ConfigError(f"data: '{name}' has CLASSES = {classes!r}; for {task} it must be {wanted}.")
+    if not isinstance(task, str):
+        raise ConfigError(f"data: '{name}' has TASK = {task!r}; it must be the name of a task.")
     if not callable(getattr(module, "load", None)):
         raise ConfigError(f"data: '{name}' has no function 'load(root, part, **options)'.")
     return Source(name, task, classes, module)
@@ -89,8 +90,6 @@ def read(dataset: Mapping[str, Any]) -> tuple[Settings, Source, dict[str, Any]]:
     if settings.valid >= 1 and settings.valid != int(settings.valid):
         raise ConfigError(f"dataset.valid={settings.valid}: a whole number of points, or a fraction below 1.")
     source = find_source(settings.name)
-    if settings.standardise_target is not None and source.task != "regression":
-        raise ConfigError(f"dataset.standardise_target: '{source.name}' is {source.task}; only regression has targets.")
     own = {k: v for k, v in dataset.items() if k not in common}
     return settings, source, own_options(source, own, where="dataset", known=common)
 

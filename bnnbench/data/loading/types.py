@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ class Split:
 
     Attributes:
         x: float32 [n, *in_shape], preprocessed.
-        y: int64 [n], classes 0…C−1, or float32 [n], targets (standardised where the configuration says so).
+        y: targets [n, …] as the task transforms them: int64 classes 0…C−1, or float32 numbers, standardised or not.
     """
 
     x: Tensor
@@ -28,25 +29,39 @@ class Split:
         return Split(self.x.to(device), self.y.to(device))
 
 
+class Targets(Protocol):
+    """What a dataset's targets need, which only its task knows; see `bnnbench.tasks.base.Task`."""
+
+    standardises: ClassVar[bool]
+
+    @property
+    def name(self) -> str:
+        """Of the task, for messages."""
+
+    def check(self, y: Tensor, where: str) -> Tensor:
+        """Return raw targets in the type that the other methods take."""
+
+    def fitted(self, y: Tensor, standardise: bool | None) -> Self:
+        """Return this with the statistics of training targets."""
+
+    def transform(self, y: Tensor) -> Tensor:
+        """Return targets as the network is to learn them."""
+
+
 @dataclass(frozen=True)
 class Data:
     """A dataset ready for a run.
 
     Attributes:
-        task: ``classification`` or ``regression``.
         train: what is left of the training set after the validation points were held out.
         evaluation: ``valid`` (only when points are held out) and ``test``.
         ood: by name, the test splits of other datasets, preprocessed with the statistics of `train`.
-        num_classes: None for regression.
         in_shape: shape of one input.
-        target_mean, target_std: original units = ``y * target_std + target_mean`` (regression).
+        targets: the task, fitted to the targets of `train`.
     """
 
-    task: str
     train: Split
     evaluation: dict[str, Split]
     ood: dict[str, Split] = field(default_factory=dict)
-    num_classes: int | None = None
     in_shape: tuple[int, ...] = ()
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    targets: Any = None
