@@ -6,9 +6,33 @@ One file per sampler, found by its name; SGD, RMSprop, Adam and the like are tor
     θ ← θ − η [G ∇Ū − (T/N) Γ] + √(2 η T G / N) ξ,    ξ ~ N(0, I)
 
 In the papers' notation ε = 2η/N. T = 1 samples the posterior, T = 0 is the optimiser of the same drift.
+
+What a rule is, it declares as attributes; nothing is guessed from its parameters:
+
+    injects_noise   True for a sampler, which then has a ``temperature`` in every parameter group. Needed of every rule
+                    whose constructor takes a temperature.
+    needs_closure   (a property) whether ``step`` must be given the loss as a closure, to differentiate it itself
+    backward_passes backward passes of one step, if not 1
+
+The constructor's signature is the schema of the rule's options. Three parameters are supplied if it has them:
+``num_data`` (N), ``weight_decay`` (the Gaussian prior) and ``noise`` (the run's source of standard normals).
 """
 
-from bnnbench.samplers.psgld import PSGLD
-from bnnbench.samplers.sgld import SGLD
+from __future__ import annotations
 
-__all__ = ["PSGLD", "SGLD"]
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Find a sampler by its class among the files of this folder: nothing is registered."""
+    if not name[:1].isupper():
+        raise AttributeError(name)
+    from torch.optim import Optimizer
+
+    from bnnbench.config import plugins
+
+    modules = [plugins.find("samplers", file) for file in plugins.names("samplers")]
+    classes = {c.__name__: c for module in modules for c in plugins.classes_in(module, Optimizer)}
+    if name in classes:
+        return classes[name]
+    raise AttributeError(f"bnnbench.samplers has no '{name}'; its samplers are {', '.join(classes)}")
