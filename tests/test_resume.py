@@ -69,7 +69,7 @@ def test_a_run_that_crashed_continues_with_the_same_numbers(
             run_small(*overrides)
     (crashed,) = (tmp_path / "results" / "adhoc").iterdir()
     assert "Crash" in (crashed / "error.txt").read_text()
-    assert 1 < len(numbers(crashed)) < len(numbers(whole))
+    assert 0 < len(numbers(crashed)) < len(numbers(whole))
     # A crash can also leave half a row behind.
     with (crashed / "metrics.csv").open("a") as stream:
         stream.write("80,8.57,12")
@@ -176,7 +176,7 @@ def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, 
     assert manifest_of(folder)["status"] == "running"
     assert run_small(*words) == folder
     whole = run_small(*words, f"results={tmp_path / 'whole'}")
-    assert 1 < len(killed) < len(numbers(whole))
+    assert 0 < len(killed) < len(numbers(whole))
     assert numbers(folder) == numbers(whole)
 
 

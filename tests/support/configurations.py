@@ -24,7 +24,9 @@ def composed(*overrides: str, results: Path | None = None) -> dict[str, Any]:
 
     Args:
         overrides: composed once for all tests of this process.
-        results: folder of the results.
+        results: folder of the results, unless an override names one.
     """
     raw = copy.deepcopy(_composed(overrides))
-    return raw if results is None else raw | {"results": str(results)}
+    if results is not None and not any(override.startswith("results=") for override in overrides):
+        raw["results"] = str(results)
+    return raw
