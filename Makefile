@@ -49,7 +49,7 @@ figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 m
 	$(BIN)/python -m bnnbench.paper --quick $(FIG)
 
 crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers
-	$(BIN)/python tests/crash.py --kills $(or $(KILLS),100)
+	PYTHONPATH=tests $(BIN)/python -m support.crash --kills $(or $(KILLS),100)
 
 bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
 	$(BIN)/python -m bnnbench.speed

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_runs import row, write_run
+from support.synthetic_runs import row, write_run
 
 from bnnbench.analysis.compare import compare
 from bnnbench.analysis.statistics import difference, holm, mean

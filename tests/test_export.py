@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,15 +58,9 @@ SMALL = ("batch_size=20", "iterations=60", "eval.every=30", "members.burn_in=15"
 
 
 @pytest.fixture
-def sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def sets(user_package: Callable[..., None]) -> None:
     """Two datasets of the user's own: tiny.images and tiny.line."""
-    (tmp_path / "tiny").mkdir()
-    (tmp_path / "tiny" / "__init__.py").write_text("")
-    (tmp_path / "tiny" / "images.py").write_text(IMAGES)
-    (tmp_path / "tiny" / "line.py").write_text(LINE)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("tiny", "tiny.images", "tiny.line"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    user_package("tiny", images=IMAGES, line=LINE)
 
 
 def quiet() -> Console:

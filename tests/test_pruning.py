@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from support.records import change_manifest, manifest_of
 from torch import nn
 
 from bnnbench.deploy.sparsity_curve import GRID, measure, parse_thresholds, sparsity_curve
@@ -188,7 +188,7 @@ def test_the_end_of_a_run_shows_both_tables_with_kl_and_sparsity(compose: Callab
     raw = compose("method=sparse_vd", "model.widths=[16]", "epochs=2", "eval.every=50", "threads=1")
     folder = run(raw, console)
     text = console.file.getvalue()
-    final = json.loads((folder / "manifest.json").read_text())["final"]["test/current/0"]
+    final = manifest_of(folder)["final"]["test/current/0"]
     assert text.index("error %") < text.index("compression") < text.index("results:")
     assert f"{final['kl']:.7g}" in text and f"{100 * final['sparsity']:.2f}" in text
 
@@ -204,12 +204,12 @@ def test_sparsity_is_written_before_the_run_counts_as_finished(run_small: Run, m
     seen = []
 
     def write(path: Path, rows: Any) -> None:
-        seen.append(json.loads((path.parent / "manifest.json").read_text())["status"])
+        seen.append(manifest_of(path.parent)["status"])
 
     monkeypatch.setattr(records, "write_csv", write)
     folder = run_small("method=sparse_vd", "epochs=2")
     assert seen == ["running"]
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "finished"
+    assert manifest_of(folder)["status"] == "finished"
 
 
 def test_running_anew_takes_the_old_table_away_first(run_small: Run, monkeypatch: Any) -> None:
@@ -388,8 +388,7 @@ def test_a_run_whose_data_are_gone_says_so(finished: Run) -> None:
 
 def test_an_unfinished_run_is_taken_as_it_is_with_a_note(finished: Run) -> None:
     folder = finished("method=sparse_vd", "epochs=4")
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    change_manifest(folder, status="interrupted")
     console = Console(file=io.StringIO(), width=160)
     sparsity_curve(folder, thresholds=[0], formats=["svg"], console=console)
     assert "note: interrupted, not finished: iteration 56 of 56" in console.file.getvalue()

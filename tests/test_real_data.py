@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from support.records import manifest_of
 
 from bnnbench.data import load_data
 from bnnbench.store.folder import COLUMNS
@@ -22,7 +22,7 @@ real = pytest.mark.skipif("BNNBENCH_DATA" not in os.environ, reason="BNNBENCH_DA
 
 
 def final(folder: Path) -> dict[str, dict[str, float]]:
-    return json.loads((folder / "manifest.json").read_text())["final"]
+    return manifest_of(folder)["final"]
 
 
 @real

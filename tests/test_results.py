@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.records import change_manifest
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.store import frame as results
@@ -186,8 +187,7 @@ def test_a_finished_run_whose_numbers_are_cut_short_is_damaged(tmp_path):
     whole, cut = (write_run(tmp_path / name, [line(50, 0.2), line(100, 0.1)]) for name in "ab")
     (cut / "metrics.csv").write_text("\n".join([HEADER, line(50, 0.2)]) + "\n")
     for folder in (whole, cut):
-        manifest = json.loads((folder / "manifest.json").read_text())
-        (folder / "manifest.json").write_text(json.dumps(manifest | {"iterations": 100}))
+        change_manifest(folder, iterations=100)
     runs, damage = results.read_runs([tmp_path])
     assert [run.folder for run in runs] == [whole]
     assert damage == [f"{cut / 'metrics.csv'}: ends at iteration 50, but the run went to 100: a part of it is lost."]

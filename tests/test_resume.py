@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
-import json
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import crash
 import pytest
 import torch
 from rich.console import Console
+from support import crash
+from support.records import change_manifest, manifest_of, numbers
 
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.evaluation import Evaluator
@@ -24,13 +23,6 @@ from bnnbench.store import folder as records
 
 Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]
-
-
-def without_times(folder: Path) -> list[list[str]]:
-    with (folder / "metrics.csv").open() as stream:
-        rows = list(csv.reader(stream))
-    keep = [i for i, name in enumerate(rows[0]) if not name.endswith("_seconds")]
-    return [[row[i] for i in keep] for row in rows]
 
 
 class Crash(Exception):
@@ -77,28 +69,27 @@ def test_a_run_that_crashed_continues_with_the_same_numbers(
             run_small(*overrides)
     (crashed,) = (tmp_path / "results" / "adhoc").iterdir()
     assert "Crash" in (crashed / "error.txt").read_text()
-    assert 1 < len(without_times(crashed)) < len(without_times(whole))
+    assert 0 < len(numbers(crashed)) < len(numbers(whole))
     # A crash can also leave half a row behind.
     with (crashed / "metrics.csv").open("a") as stream:
         stream.write("80,8.57,12")
     continued = run_small(*overrides)
     assert continued == crashed
-    assert without_times(continued) == without_times(whole)
-    assert json.loads((continued / "manifest.json").read_text())["status"] == "finished"
+    assert numbers(continued) == numbers(whole)
+    assert manifest_of(continued)["status"] == "finished"
     assert not (continued / "error.txt").exists()
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
 def test_a_damaged_checkpoint_means_starting_anew(damage: bytes | None, run_small: Run) -> None:
     folder = run_small()
-    before = without_times(folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
+    before = numbers(folder)
+    change_manifest(folder, status="running")
     if damage is None:  # a checkpoint of more rows than there are
         (folder / "metrics.csv").write_text("")
     else:
         (folder / "checkpoint.pt").write_bytes(damage)
-    assert without_times(run_small()) == before
+    assert numbers(run_small()) == before
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "gone"])
@@ -106,7 +97,7 @@ def test_behind_a_damaged_checkpoint_is_the_one_before_it(
     damage: str, compose: Compose, run_small: Run, runs_done: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     overrides = ["method=mean_field", "method.predictive.draws=2", "eval.every=20", "checkpoint_every=0"]
-    whole = without_times(runs_done(tuple(overrides)))
+    whole = numbers(runs_done(tuple(overrides)))
     with monkeypatch.context() as patch:
         kept = records.RunFolder.checkpoint
         calls: list[int] = []
@@ -132,7 +123,7 @@ def test_behind_a_damaged_checkpoint_is_the_one_before_it(
     assert run(compose(*small, *overrides), Console(file=said)) == folder
     assert "resumed at iteration 40" in said.getvalue()
     assert ("checkpoint.pt is damaged: going on from the one before it" in said.getvalue()) == (damage != "gone")
-    assert without_times(folder) == whole
+    assert numbers(folder) == whole
     assert not (folder / "checkpoint.previous.pt").exists()  # one is enough once the run is finished
 
 
@@ -149,7 +140,7 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
     run_small: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run_small()
-    before = without_times(folder)
+    before = numbers(folder)
 
     def die(*_: Any, **__: Any) -> None:
         raise Crash
@@ -159,9 +150,9 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
         patch.setattr(records.RunFolder, "fail", lambda *_: None)  # a killed process says nothing
         with pytest.raises(Crash):
             run_small("force=true")
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = manifest_of(folder)
     assert manifest == {"status": "running"}  # nothing of the old run is left standing
-    assert without_times(run_small()) == before
+    assert numbers(run_small()) == before
 
 
 def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, run_small: Run, tmp_path: Path) -> None:
@@ -181,12 +172,12 @@ def test_a_process_that_is_killed_leaves_a_run_that_continues(compose: Compose, 
         time.sleep(0.01)
     process.kill()
     process.join()
-    killed = without_times(folder)
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "running"
+    killed = numbers(folder)
+    assert manifest_of(folder)["status"] == "running"
     assert run_small(*words) == folder
     whole = run_small(*words, f"results={tmp_path / 'whole'}")
-    assert 1 < len(killed) < len(without_times(whole))
-    assert without_times(folder) == without_times(whole)
+    assert 0 < len(killed) < len(numbers(whole))
+    assert numbers(folder) == numbers(whole)
 
 
 def test_a_checkpoint_of_another_kind_of_device_is_not_continued(run_small: Run) -> None:
@@ -212,7 +203,7 @@ def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
     assert not list(folder.glob("*.partial"))
     assert "could not be written" in (folder / "error.txt").read_text()  # for so small a file there was room
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
+    assert manifest_of(folder)["status"] == "failed"
     assert run_small("checkpoint_every=0") == folder
 
 
@@ -262,5 +253,5 @@ def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(
         with pytest.raises(KeyboardInterrupt):
             run_small("checkpoint_every=0")
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "interrupted"
+    assert manifest_of(folder)["status"] == "interrupted"
     assert not list(folder.glob("*.partial"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from support.records import manifest_of
 
 from bnnbench.errors import BnnbenchError, ConfigError, DataError
 from bnnbench.experiment.run import run
@@ -48,7 +48,7 @@ def test_the_folder_holds_all_that_a_reader_needs(run_small: Run) -> None:
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["method"]["optimizer"]["temperature"] == 1.0  # resolved: no interpolation is left
     assert "${" not in (folder / "config.yaml").read_text()
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = manifest_of(folder)
     for key in ("versions", "device", "threads", "git_commit", "num_data", "parameters", "temperature", "start", "end"):
         assert key in manifest
     assert manifest["num_data"] == 1438
@@ -71,14 +71,14 @@ def test_the_folder_holds_all_that_a_reader_needs(run_small: Run) -> None:
 
 
 def test_a_temperature_that_no_sampler_uses_is_said(run_small: Run) -> None:
-    warnings = json.loads((run_small("method=sgd", "temperature=2") / "manifest.json").read_text())["warnings"]
+    warnings = manifest_of(run_small("method=sgd", "temperature=2"))["warnings"]
     assert warnings == ["temperature=2: not used, SGD draws no samples by noise"]
-    assert json.loads((run_small("method=sgd", "seed=1") / "manifest.json").read_text())["warnings"] == []
+    assert manifest_of(run_small("method=sgd", "seed=1"))["warnings"] == []
 
 
 def test_numbers_are_written_in_full_precision(run_small: Run) -> None:
     folder = run_small()
-    final = json.loads((folder / "manifest.json").read_text())["final"]["test/posterior/0"]
+    final = manifest_of(folder)["final"]["test/posterior/0"]
     with (folder / "metrics.csv").open() as stream:
         last = list(csv.DictReader(stream))[-1]
     assert float(last["nll"]) == final["nll"]  # to the last bit
@@ -135,7 +135,7 @@ def test_every_way_of_averaging_runs(average: str, weight: str, run_small: Run) 
     folder = run_small(
         f"members.average={average}", f"members.weight={weight}", "schedule=polynomial", "members.thin=10"
     )
-    final = json.loads((folder / "manifest.json").read_text())["final"]["test/posterior/0"]
+    final = manifest_of(folder)["final"]["test/posterior/0"]
     assert final["members"] == 9
     assert ("mutual_information" in final) == (average == "probability")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.records import manifest_of
 
 from bnnbench.config.identity import identity
 from bnnbench.config.schema import KL, parse
@@ -97,7 +97,7 @@ def test_stacked_networks_take_every_kind_of_alpha(per: str, kl_form: str, compo
 
 def test_a_kl_that_never_counts_in_full_is_said(run_small: Run) -> None:
     for overrides, said in ((["method=sparse_vd"], True), (["method=vd"], False), (["method=dropout"], False)):
-        manifest = json.loads((run_small(*overrides) / "manifest.json").read_text())
+        manifest = manifest_of(run_small(*overrides))
         assert any("method.kl.full_from=20: in 10 epochs" in w for w in manifest["warnings"]) == said
 
 
@@ -109,20 +109,20 @@ def test_the_memory_of_an_evaluation_does_not_change_its_draws(compose: Compose)
     assert found[0] == found[1]
 
 
-def test_a_layer_of_the_users_own(compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_layers.py").write_text(
-        "from torch import nn\n"
+def test_a_layer_of_the_users_own(compose: Compose, user_package: Callable[..., None]) -> None:
+    user_package(
+        "my_layers",
+        half="from torch import nn\n"
         "from bnnbench.layers.dropout import Dropout\n"
         "class Half(Dropout):\n"
         "    def __init__(self, layer, strength: float = 1.0):\n"
         "        super().__init__(layer, keep=0.5)\n"
-        "        self.strength = strength\n"
+        "        self.strength = strength\n",
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    parts = parts_of(compose, "method=sgld", "method.layers.name=my_layers.Half", "+method.layers.strength=2.5")
+    parts = parts_of(compose, "method=sgld", "method.layers.name=my_layers.half.Half", "+method.layers.strength=2.5")
     assert parts.chains.network.fc1.strength == 2.5
     with pytest.raises(ConfigError, match=r"method\.layers\.strenth: no such option. Did you mean 'strength'"):
-        check(compose("method=sgld", "method.layers.name=my_layers.Half", "+method.layers.strenth=2.5"))
+        check(compose("method=sgld", "method.layers.name=my_layers.half.Half", "+method.layers.strenth=2.5"))
 
 
 # ---- the objective

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
+from support import speed
+from support.cli import invoke as call
+from support.records import manifest_of
 
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'bnnbench[tune]'")
 
@@ -42,22 +42,11 @@ LR = "method.optimizer.lr=tag(log,interval(0.01,1))"
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits_read_once: None) -> Iterator[Path]:
+def here(here: Path, monkeypatch: pytest.MonkeyPatch, digits_read_once: None) -> Path:
     """An empty folder, and a launcher whose worker is this process, which has torch already."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(FuturesLauncher, "run", lambda self, jobs, watcher: {job: execute(job.raw) for job in jobs})
-    handlers = list(logging.root.handlers)
-    yield tmp_path
-    logging.root.handlers[:] = handlers  # Hydra's write to a stream that ends with the test
-
-
-def call(*words: str) -> Result:
-    from bnnbench.cli.app import app
-
-    result = CliRunner().invoke(app, words)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    monkeypatch.delenv("COLUMNS")
+    speed.run_jobs_in_this_process(monkeypatch)
+    return here
 
 
 def trials(method: str, folder: str = "results/tune") -> list[Any]:
@@ -68,10 +57,6 @@ def trials(method: str, folder: str = "results/tune") -> list[Any]:
 
 def runs(method: str) -> list[Path]:
     return sorted(path.parent for path in Path("results/tune").glob(f"*-{method}-*/manifest.json"))
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "manifest.json").read_text())
 
 
 def last(folder: Path, metric: str) -> float:
@@ -93,7 +78,7 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
     for method in ("sgd", "sgld"):
         folders = runs(method)
         assert len(folders) == len(trials(method)) == 2
-        assert sorted(manifest(folder)["chosen"]["trial"] for folder in folders) == [0, 1]
+        assert sorted(manifest_of(folder)["chosen"]["trial"] for folder in folders) == [0, 1]
         best = min(folders, key=lambda folder: last(folder, "nll"))
         (file,) = Path("results/tune/best").glob(f"{method}-*.yaml")
         content = yaml.safe_load(file.read_text())
@@ -112,9 +97,9 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
     done = call(*words[1:-1], "seed=1")
     assert done.exit_code == 0, done.output
     folder = next(path for path in Path("results/tune-best").glob("*/") if "-sgld-" in path.name)
-    assert manifest(folder)["num_data"] == 1438  # 80 % of 1797: nothing is held out
-    assert {name.partition("/")[0] for name in manifest(folder)["final"]} == {"test"}
-    told = manifest(folder)["chosen"]
+    assert manifest_of(folder)["num_data"] == 1438  # 80 % of 1797: nothing is held out
+    assert {name.partition("/")[0] for name in manifest_of(folder)["final"]} == {"test"}
+    told = manifest_of(folder)["chosen"]
     assert Path(told["study"]).is_file()
     assert {key: told[key] for key in ("metric", "split", "dataset.valid", "trials", "failed", "search_seed")} == {
         "metric": "nll",
@@ -125,7 +110,7 @@ def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_be
         "search_seed": 0,
     }
     assert "chosen" not in yaml.safe_load((folder / "config.yaml").read_text())  # no setting
-    assert not any("search chose" in warning for warning in manifest(folder)["warnings"])
+    assert not any("search chose" in warning for warning in manifest_of(folder)["warnings"])
 
 
 def test_a_run_that_departs_from_what_the_search_chose_says_so() -> None:
@@ -172,7 +157,7 @@ def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one
     killed(lambda patch: patch.setattr(RunFolder, "checkpoint", checkpoint_and_die), *words)
     before = trials("sgd")
     assert [trial.state.is_finished() for trial in before] == [True, False]
-    assert sorted(manifest(folder)["status"] for folder in runs("sgd")) == ["finished", "running"]
+    assert sorted(manifest_of(folder)["status"] for folder in runs("sgd")) == ["finished", "running"]
 
     whole_run, ran = run_module.run, []
     monkeypatch.setattr(run_module, "run", lambda raw: ran.append(raw["method"]["optimizer"]["lr"]) or whole_run(raw))
@@ -289,7 +274,7 @@ def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_sa
     words = ("--config-dir", "results/tune", f"+best={best.stem}", "name=next")
     assert call("tune", "--trials", "1", *words, "batch_size=100,50", *QUICK).exit_code == 0
     (trial,) = Path("results/next").glob("*/manifest.json")
-    assert set(manifest(trial.parent)["chosen"]) == {"study", "trial", "metric", "split"}
+    assert set(manifest_of(trial.parent)["chosen"]) == {"study", "trial", "metric", "split"}
 
 
 @pytest.mark.slow
@@ -355,7 +340,7 @@ def test_worker_processes_make_the_trials_that_one_process_makes_and_a_killed_se
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert 0 < sum(manifest(folder).get("status") == "finished" for folder in runs("sgld")) < 12
+    assert 0 < sum(manifest_of(folder).get("status") == "finished" for folder in runs("sgld")) < 12
     monkeypatch.undo()
     monkeypatch.chdir(here)
     result = call(*words, "-j", "2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from commands import left_behind
+from support.cli import left_behind
 
 NO_CHOICE = [
     ("dataset=digit", "dataset=digit: no such choice. Did you mean 'digits'"),

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from synthetic_runs import row, write_run
+from support.synthetic_runs import row, write_run
 
 from bnnbench.cli import app as cli
 from bnnbench.cli import results as verbs

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from support.records import change_manifest
 
 from bnnbench.cli import listing
 from bnnbench.config.composition import choices, conf_dir
@@ -107,8 +108,7 @@ def test_a_run_that_says_it_is_running_while_nobody_writes_it_is_stopped(bnnbenc
 
     bnnbench("run", "method=sgd", "epochs=2", "model.widths=[4]")
     (folder,) = (here / "results" / "adhoc").iterdir()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
+    change_manifest(folder, status="running")
     assert " stopped " in bnnbench("ls", "runs").stdout
     with FileLock(folder / ".lock"):
         assert " running " in bnnbench("ls", "runs").stdout

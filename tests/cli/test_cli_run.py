@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -10,16 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import QUICK, left_behind
-from forked import forking
+from support.cli import left_behind
+from support.configurations import QUICK
+from support.forked import forking
+from support.records import manifests
 
 from bnnbench.cli.app import app
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
-
-
-def manifests(folder):
-    return [json.loads(path.read_text()) for path in sorted(folder.glob("results/*/*/manifest.json"))]
 
 
 def test_the_same_command_twice_is_finished_and_force_runs_it_anew(quick, here):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from commands import QUICK, left_behind
+from support.cli import left_behind
+from support.configurations import QUICK
+from support.records import manifest_of
 
 FIGURE = ["sparsity_curve.csv", "sparsity_curve.png", "sparsity_curve.pdf", "sparsity_curve.svg"]
 
@@ -37,7 +38,7 @@ def test_the_curve_comes_as_table_csv_and_figure(sparse, bnnbench):
         rows = list(csv.DictReader(stream))
     assert [float(row["threshold"]) for row in rows] == [step / 2 for step in range(-16, 17)]
     (own,) = (row for row in rows if row["own"] == "1")
-    recorded = json.loads((sparse / "manifest.json").read_text())["final"]["test/current/0"]
+    recorded = manifest_of(sparse)["final"]["test/current/0"]
     assert (float(own["threshold"]), float(own["dropped"])) == (-5.0, recorded["sparsity"])
     assert (float(own["error"]), float(own["nll"])) == (recorded["error"], recorded["nll"])
     assert float(rows[-1]["dropped"]) == 0  # Sparse VD holds log α at 8

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import left_behind
+from support.cli import left_behind
 
 from bnnbench.cli import results as verbs
 

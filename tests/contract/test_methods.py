@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from support.records import manifest_of, numbers, table
 
 from bnnbench.config.composition import choices, conf_dir
 from bnnbench.config.schema import parse
@@ -28,11 +27,6 @@ Run = Callable[..., Path]
 Compose = Callable[..., dict[str, Any]]
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metrics.csv").open() as stream:
-        return list(csv.DictReader(stream))
-
-
 def settings(method: str) -> dict[str, Any]:
     whole = yaml.safe_load((conf_dir() / "method" / f"{method}.yaml").read_text())
     return whole.get("method", whole)
@@ -40,10 +34,6 @@ def settings(method: str) -> dict[str, Any]:
 
 def samplers() -> list[str]:
     return [m for m in METHODS if injects_noise(optimizer_class(settings(m)["optimizer"]["name"]))]
-
-
-def without_times(folder: Path) -> list[dict[str, str]]:
-    return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in rows_of(folder)]
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,10 +46,9 @@ def test_the_file_names_itself_and_its_source(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
     folder = run_small(f"method={method}")
-    rows = rows_of(folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
+    rows = table(folder)
     assert list(rows[0]) == list(COLUMNS)
-    assert manifest["status"] == "finished"
+    assert manifest_of(folder)["status"] == "finished"
     assert [int(r["iteration"]) for r in rows if r["chain"] == "0" and r["predictor"] == "current"] == [50, 100, 140]
     last = [r for r in rows if r["iteration"] == "140"]
     assert {r["split"] for r in rows} == {"test"}
@@ -76,7 +65,7 @@ def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
     if settings(method)["predictive"]["name"] == "samples":
         assert best["predictor"] == "posterior"
         assert best["members"] == "1"  # burn-in 50, one every 50: iteration 100
-        assert manifest["temperature"] == 1.0
+        assert manifest_of(folder)["temperature"] == 1.0
     assert (folder / "checkpoint.pt").is_file()
     assert not (folder / "error.txt").exists()
 
@@ -86,7 +75,7 @@ def test_a_diverging_run_stops_and_says_where(method: str, run_small: Run, compo
     with pytest.raises(DivergedError, match=r"at iteration \d+; .*(tensor|tensors).*; lr 1e\+30"):
         run_small(f"method={method}", "method.optimizer.lr=1e30")
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
-    assert json.loads((folder / "manifest.json").read_text())["status"] == "failed"
+    assert manifest_of(folder)["status"] == "failed"
     assert "at iteration" in (folder / "error.txt").read_text()
     assert (folder / "metrics.csv").read_text().startswith("iteration,")
 
@@ -114,7 +103,7 @@ def test_at_zero_temperature_a_sampler_is_its_optimiser_step_for_step(
 ) -> None:
     pair = []
     for overrides in ([*sampler, "method.optimizer.temperature=0"], optimiser):
-        rows = without_times(run_small(*overrides))
+        rows = numbers(run_small(*overrides))
         pair.append([row for row in rows if row["predictor"] == "current"])
     assert pair[0] == pair[1]  # every number of every evaluation, to the last digit
 
@@ -122,9 +111,9 @@ def test_at_zero_temperature_a_sampler_is_its_optimiser_step_for_step(
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_command_gives_the_same_numbers_and_another_seed_others(method: str, run_small: Run) -> None:
     words = (f"method={method}", "iterations=12", "members.burn_in=2", "eval.every=5")
-    first = without_times(run_small(*words))
-    again = without_times(run_small(*words, "force=true"))
-    other = without_times(run_small(*words, "seed=1"))
+    first = numbers(run_small(*words))
+    again = numbers(run_small(*words, "force=true"))
+    other = numbers(run_small(*words, "seed=1"))
     assert first == again
     assert first != other
 

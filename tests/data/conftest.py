@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -72,19 +73,14 @@ def write_idx() -> Callable:
 
 
 @pytest.fixture
-def user_set(tmp_path, monkeypatch) -> Callable:
+def user_set(here, user_package) -> Callable:
     """``user_set(source)`` writes a module of the user's own into the working directory; returns its dotted name."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    made = []
+    numbers = itertools.count()
 
     def write(source: str) -> str:
-        package = f"userpkg_{tmp_path.name.replace('-', '_')}_{len(made)}"
-        (tmp_path / package).mkdir()
-        (tmp_path / package / "__init__.py").touch()
-        (tmp_path / package / "mydata.py").write_text(source)
-        made.append(package)
-        return f"{package}.mydata"
+        name = f"user_package_{next(numbers)}"
+        user_package(name, mydata=source)
+        return f"{name}.mydata"
 
     return write
 

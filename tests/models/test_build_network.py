@@ -158,24 +158,18 @@ def nothing(in_shape, outputs):
 
 
 @pytest.fixture
-def own_module(tmp_path, monkeypatch):
-    (tmp_path / "my_own_nets.py").write_text(OWN, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    return "my_own_nets"
+def own_module(user_package):
+    user_package("mine_pkg", net=OWN)
+    return "mine_pkg.net"
 
 
-def test_a_users_module_by_its_dotted_name(tmp_path, monkeypatch):
-    package = tmp_path / "mine_pkg"
-    package.mkdir()
-    (package / "__init__.py").write_text("", encoding="utf-8")
-    (package / "net.py").write_text(OWN, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    network = build_network({"name": "mine_pkg.net", "scale": 2, "init": "glorot"}, (5,), 3)
+def test_a_users_module_by_its_dotted_name(own_module):
+    network = build_network({"name": own_module, "scale": 2, "init": "glorot"}, (5,), 3)
     assert network.weight.shape == (3, 5)
     assert network.scale == 2.0
     assert not network.bias.any()  # glorot reached it
     with pytest.raises(ConfigError, match="scale"):
-        check_model({"name": "mine_pkg.net", "scal": 2})
+        check_model({"name": own_module, "scal": 2})
 
 
 def test_a_users_class_by_its_dotted_name(own_module):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from support.cli import invoke
+from support.records import manifests
+from support.user_code import package
 
 SAMPLER = '''
 """SGLD with a noise that can be turned up."""
@@ -92,31 +92,21 @@ budget: {epochs: 20, batch_size: 20, eval_every: 20, burn_in: 20}
 
 
 @pytest.fixture
-def theirs(tmp_path, monkeypatch):
+def theirs(here):
     """The user's working directory with a package and yaml files of their own."""
-    package = tmp_path / "theirs"
-    package.mkdir()
-    files = {"__init__": "", "sampler": SAMPLER, "network": NETWORK, "schedule": SCHEDULE, "dataset": DATASET}
-    for name, text in files.items():
-        (package / f"{name}.py").write_text(text)
     for name, text in YAML.items():
-        (tmp_path / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "my_conf" / name).write_text(text)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # bnnbench adds the working directory
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
-        del sys.modules[name]
+        (here / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "my_conf" / name).write_text(text)
+    with package(here / "theirs", sampler=SAMPLER, network=NETWORK, schedule=SCHEDULE, dataset=DATASET):
+        yield here
 
 
 def run(*words):
-    from bnnbench.cli.app import app
-
-    return CliRunner().invoke(app, ["run", "threads=1", *words], catch_exceptions=True)
+    return invoke("run", "threads=1", *words)
 
 
 def last_error(folder: Path, predictor: str = "posterior") -> float:
-    (manifest,) = (json.loads(path.read_text()) for path in folder.glob("results/*/*/manifest.json"))
+    (manifest,) = manifests(folder)
     assert manifest["status"] == "finished"
     return manifest["final"][f"test/{predictor}/0"]["error"]
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic_runs import row, write_run
+from support.records import change_manifest
+from support.synthetic_runs import row, write_run
 
 VERSIONS = {"git_commit": "0123456789abcdef", "device_name": "Some CPU", "threads": 1, "versions": {"torch": "2.0"}}
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def finished(
@@ -30,8 +23,7 @@ def finished(
         for predictor in ("current", "posterior")
     ]
     write_run(folder, rows, method=method, status=status, **more)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps({**manifest, **VERSIONS}))
+    change_manifest(folder, **VERSIONS)
     return folder
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.records import change_manifest, manifest_of
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import READ_OFF, Figure, Value
@@ -114,11 +114,10 @@ def test_a_run_that_is_interrupted_goes_on_and_finished_ones_stay(done: Callable
     sweeps = toy().overrides(quick=False)
     first, second = planned(sweeps, "results")
     kept = (first / "metrics.csv").stat().st_mtime_ns
-    manifest = json.loads((second / "manifest.json").read_text())
-    (second / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
+    change_manifest(second, status="interrupted")
     (second / "metrics.csv").write_text("iteration\n")
     assert run_missing(sweeps, "results") == [first, second]
-    assert json.loads((second / "manifest.json").read_text())["status"] == "finished"
+    assert manifest_of(second)["status"] == "finished"
     assert len(load_run(second).metrics) > 0
     assert (first / "metrics.csv").stat().st_mtime_ns == kept
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.records import manifest_of
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import RECALLED, SEEN, Value, _tables, layers_mnist, psgld_a9a, sparse_vd, vd_kl
@@ -126,7 +127,7 @@ def test_the_curve_of_the_kl_is_within_its_standard_errors(tmp_path: Path) -> No
     spread = [error for at, error in zip(x, columns["standard_error"], strict=True) if at > 6]
     # Var log|ε| = π²/8, to which that of log|1 + √α ε| comes close
     assert sum(spread) / len(spread) == pytest.approx(math.sqrt(math.pi**2 / 8 / vd_kl.QUICK_DRAWS), rel=0.05)
-    facts = json.loads((tmp_path / "manifest.json").read_text())
+    facts = manifest_of(tmp_path)
     assert facts["draws"] == vd_kl.QUICK_DRAWS and facts["versions"]["torch"]
 
 

@@ -8,12 +8,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from support.configurations import composed
 
-from bnnbench.config.composition import conf_dir
 from bnnbench.config.identity import folder_name
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import check, check_size
@@ -52,19 +51,14 @@ def test_a_figure_says_what_it_is_and_how_it_is_drawn(name: str) -> None:
 
 
 @functools.cache
-def configs(name: str, quick: bool) -> list[DictConfig]:
+def configs(name: str, quick: bool) -> list[dict[str, Any]]:
     """Return the configuration of every run of a figure."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        sweeps = load_figure(name).overrides(quick)
-        return [compose("config", overrides=each) for sweep in sweeps for each in combinations(sweep)]
+    return [composed(*each) for sweep in load_figure(name).overrides(quick) for each in combinations(sweep)]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_all_runs_of_a_figure_compose_and_differ(name: str) -> None:
-    full, quick = (
-        {folder_name(OmegaConf.to_container(config, resolve=True)) for config in configs(name, q)}
-        for q in (False, True)
-    )
+    full, quick = ({folder_name(config) for config in configs(name, q)} for q in (False, True))
     assert len(full) == len(configs(name, False)) == EXPECTED[name]
     assert not full & quick  # a reduced budget makes another run of each
 
@@ -73,30 +67,29 @@ def test_all_runs_of_a_figure_compose_and_differ(name: str) -> None:
 def test_the_runs_on_the_embedded_data_leave_posterior_members(quick: bool) -> None:
     sizes: dict[str, int] = {}
     for config in configs("sweep_demo", quick):
-        check_size(check(OmegaConf.to_container(config, resolve=True)), sizes)
+        check_size(check(config), sizes)
     assert list(sizes.values()) == [1438]
 
 
 @pytest.mark.parametrize("name", [name for name, runs in EXPECTED.items() if runs])
 def test_the_quick_version_runs_less(name: str) -> None:
     full, quick = (
-        sum(config.iterations / 652 if config.iterations else config.epochs for config in configs(name, q))
-        for q in (False, True)
+        sum(c["iterations"] / 652 if c["iterations"] else c["epochs"] for c in configs(name, q)) for q in (False, True)
     )
     assert 0 < quick < full / 8
 
 
 @pytest.mark.parametrize(("name", "epochs"), FULL.items())
 def test_the_budget_of_the_full_version(name: str, epochs: set[int]) -> None:
-    assert {config.epochs for config in configs(name, False)} == epochs
+    assert {config["epochs"] for config in configs(name, False)} == epochs
 
 
 def test_a9a_runs_at_least_five_seeds_to_15000_iterations_at_T_1() -> None:
     seeds: dict[tuple[str, float], set[int]] = {}
     for config in configs("psgld_a9a", False):
-        update = config.method["optimizer"]
-        assert (config.iterations, config.batch_size, update["temperature"]) == (15000, 50, 1.0)
-        seeds.setdefault((config.method.name, update["lr"]), set()).add(config.seed)
+        update = config["method"]["optimizer"]
+        assert (config["iterations"], config["batch_size"], update["temperature"]) == (15000, 50, 1.0)
+        seeds.setdefault((config["method"]["name"], update["lr"]), set()).add(config["seed"])
     assert {method for method, _ in seeds} == {"sgld", "psgld"}
     assert all(len(found) >= 5 for found in seeds.values())
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from support.cli import invoke
 
-from bnnbench.cli.app import app
 from bnnbench.paper._figure import figures, load_figure
 from bnnbench.paper._publish import publish
 from bnnbench.paper._runs import planned
@@ -24,7 +23,7 @@ Make = Callable[..., Path]
 
 
 def listed() -> dict[str, list[str]]:
-    result = CliRunner().invoke(app, ["ls", "figures"])
+    result = invoke("ls", "figures")
     assert result.exit_code == 0, result.stderr
     rows = [re.split(r"  +", line) for line in result.stdout.splitlines()]
     assert rows[0] == ["figure", "source", "cost", "state"]

@@ -1,5 +1,5 @@
 import pytest
-from synthetic_runs import write_run
+from support.synthetic_runs import write_run
 
 
 @pytest.fixture

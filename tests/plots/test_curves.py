@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from synthetic_runs import row
+from support.synthetic_runs import row
 
 from bnnbench.analysis.plots import plot_curves
 from bnnbench.analysis.plots.curves import draw

@@ -1,6 +1,6 @@
 import pytest
 from matplotlib.markers import MarkerStyle
-from synthetic_runs import row
+from support.synthetic_runs import row
 
 from bnnbench.analysis.plots.labels import group, labels
 from bnnbench.analysis.plots.series import Series, limits

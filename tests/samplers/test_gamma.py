@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from laws import GridLaw, K
+from support.laws import GridLaw, K
 from torch import Tensor, nn
 
 from bnnbench.samplers import PSGLD

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from laws import assert_gaussian_sample, stationary_variance
+from support.laws import assert_gaussian_sample, stationary_variance
 
 from bnnbench.samplers import PSGLD, SGLD
 

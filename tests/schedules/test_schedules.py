@@ -136,15 +136,11 @@ def test_wrong_schedules_are_refused(options, message):
         make_schedule(options, iterations=100, steps_per_epoch=10)
 
 
-def test_a_users_module_by_its_dotted_name(tmp_path, monkeypatch):
-    package = tmp_path / "mine_sched"
-    package.mkdir()
-    (package / "__init__.py").write_text("", encoding="utf-8")
-    (package / "stairs.py").write_text(
-        "def factor(iteration, *, iterations, steps_per_epoch, step: float):\n    return 1 - step * iteration\n",
-        encoding="utf-8",
+def test_a_users_module_by_its_dotted_name(user_package):
+    user_package(
+        "mine_sched",
+        stairs="def factor(iteration, *, iterations, steps_per_epoch, step: float):\n    return 1 - step * iteration\n",
     )
-    monkeypatch.syspath_prepend(tmp_path)
     options = {"name": "mine_sched.stairs", "label": "stairs", "step": 0.1}
     assert schedule(**options)(3) == pytest.approx(0.7)
     assert convergence_warning(options) is None

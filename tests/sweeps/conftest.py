@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import logging
+import functools
 import os
 import signal
 import subprocess
@@ -13,45 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fates import FATEFUL, members
-from typer.testing import CliRunner, Result
+from support import user_code
+from support.cli import invoke
+from support.fates import FATEFUL, members
+from support.records import manifests as manifests_below
+from typer.testing import Result
 
 from bnnbench.sweep.jobs import Job, Outcome, Status
 from bnnbench.sweep.launchers.base import FuturesLauncher
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The user's folder, with a network of theirs: model=fateful model.fate=…."""
-    (tmp_path / "theirs").mkdir()
-    (tmp_path / "theirs" / "__init__.py").touch()
-    (tmp_path / "theirs" / "fateful.py").write_text(FATEFUL)
-    (tmp_path / "my_conf" / "model").mkdir(parents=True)
-    (tmp_path / "my_conf" / "model" / "fateful.yaml").write_text(
+    (here / "my_conf" / "model").mkdir(parents=True)
+    (here / "my_conf" / "model" / "fateful.yaml").write_text(
         "name: theirs.fateful\nlabel: Fateful\ninit: torch\nfate: well\n"
     )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])  # bnnbench adds the working directory
+    monkeypatch.delenv("COLUMNS")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # a worker's share of the cores is part of what is tested
-    yield tmp_path
-    for name in [name for name in sys.modules if name.partition(".")[0] == "theirs"]:
-        del sys.modules[name]
+    with user_code.package(here / "theirs", fateful=FATEFUL):
+        yield here
 
 
 @pytest.fixture
-def sweep(here: Path, digits_read_once: None) -> Iterator[Callable[..., Result]]:
+def sweep(here: Path, digits_read_once: None) -> Callable[..., Result]:
     """Return words → how the sweep `bnnbench run -m <words>` ended and what it said; its parent is this process."""
-    from bnnbench.cli.app import app
-
-    def go(*words: str) -> Result:
-        result = CliRunner().invoke(app, ["run", "-m", *words])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    handlers = list(logging.root.handlers)
-    yield go
-    logging.root.handlers[:] = handlers  # Hydra's write to a stream that ends with the test
+    return functools.partial(invoke, "run", "-m")
 
 
 @pytest.fixture
@@ -102,4 +89,4 @@ def start(here: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 @pytest.fixture
 def manifests(here: Path) -> Callable[[], list[dict[str, Any]]]:
     """Return the manifests of all runs."""
-    return lambda: [json.loads(path.read_text()) for path in sorted(here.glob("results/*/*/manifest.json"))]
+    return functools.partial(manifests_below, here)

@@ -8,7 +8,7 @@ import signal
 from importlib.util import find_spec
 
 import pytest
-from fates import OURS, members, until
+from support.fates import OURS, members, until
 
 ENGINES = [
     pytest.param(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import yaml
-from fates import OURS, QUICK
+from support.fates import OURS, QUICK
+from support.records import manifest_of
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -48,7 +47,7 @@ def test_planted_failures_in_a_sweep_of_twelve_cost_their_own_runs_only(fates, s
             assert not list(folders[fate].glob("*.partial"))
         else:
             assert kept.read_text().startswith(reason)
-            assert json.loads((folders[fate] / "manifest.json").read_text())["error"].startswith(reason)
+            assert manifest_of(folders[fate])["error"].startswith(reason)
             assert ("Traceback" in kept.read_text()) == (fate in ("bug", "exits"))
             assert ("last words" in kept.read_text()) == (fate == "killed")
     assert all(path.read_text().endswith("\n") for path in here.glob("results/*/*/metrics.csv"))

@@ -9,7 +9,7 @@ import threading
 
 import filelock
 import pytest
-from fates import OURS, members, until
+from support.fates import OURS, members, until
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 LONG = (*OURS, "epochs=1000000", "checkpoint_every=0", "-j2", "seed=0,1,2")

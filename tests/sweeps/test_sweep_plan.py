@@ -7,7 +7,7 @@ import os
 import sys
 
 import pytest
-from fates import QUICK
+from support.fates import QUICK
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
-from fates import QUICK
+from support.fates import QUICK
+from support.records import numbers
 
 from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.launchers.local import Local, usable_cores
@@ -64,10 +64,5 @@ def test_a_run_in_a_worker_is_the_run_that_it_would_be_alone(jobs, sweep, manife
     monkeypatch.setenv("OMP_NUM_THREADS", str(share))
     alone = sweep(*QUICK[:4], "method=psgld", seeds, "name=alone", "hydra/launcher=basic")
     assert alone.exit_code == 0, alone.stderr
-    for table in here.glob("results/swept/*/metrics.csv"):
-        assert scores(table) == scores(here / "results" / "alone" / table.parent.name / table.name)
-
-
-def scores(path):
-    with path.open() as table:
-        return [{k: v for k, v in row.items() if not k.endswith("_seconds")} for row in csv.DictReader(table)]
+    for folder in here.glob("results/swept/*-psgld-*"):
+        assert numbers(folder) == numbers(here / "results" / "alone" / folder.name)

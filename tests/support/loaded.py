@@ -5,7 +5,7 @@ import gc
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # whose bnnbench it is
+sys.path.insert(0, str(Path(__file__).parents[2]))  # whose bnnbench it is
 
 import torch._dynamo  # noqa: F401  # the first optimiser needs it
 

@@ -17,7 +17,7 @@ def forking() -> BaseContext:
 
     Its environment is that of the first call: a later $OMP_NUM_THREADS comes too late for a torch that is loaded.
     """
-    forkserver.set_forkserver_preload(["loaded"])
-    with contextlib.chdir(Path(__file__).parent):  # where it finds loaded.py
+    forkserver.set_forkserver_preload(["support.loaded"])
+    with contextlib.chdir(Path(__file__).parents[1]):  # where it finds support
         forkserver.ensure_running()
     return multiprocessing.get_context("forkserver")

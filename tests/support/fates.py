@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# 28 iterations on digits.
-QUICK = ("model.widths=[8]", "epochs=2", "members.burn_in=5", "eval.every=10", "threads=1", "method=sgd")
+from support import configurations
+
+QUICK = (*configurations.QUICK, "method=sgd")
 OURS = ("--config-dir", "my_conf", "model=fateful", *QUICK[1:])
 
 # A network that misbehaves as its option says, in a step where its run has a folder, and one that `waits` a checkpoint.

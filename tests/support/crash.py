@@ -1,6 +1,6 @@
 """Kills runs at random instants, lets them finish, and compares their numbers.
 
-    python tests/crash.py --kills 100        # or: make crash-test
+    PYTHONPATH=tests python -m support.crash --kills 100        # or: make crash-test
 
 The killed run's metrics.csv must equal that of a run that nobody touched, to the byte, time columns aside. Every kill
 is a SIGKILL to a process of its own, forked from one that has loaded all it needs (see forked.py). The instants are
@@ -15,7 +15,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch, here and in the process that others are forked from
 
 import argparse
-import csv
 import io
 import random
 import sys
@@ -26,14 +25,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from forked import forking
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from rich.console import Console
 
-from bnnbench.config.composition import conf_dir
+from bnnbench.config.composition import compose
 from bnnbench.experiment.run import run
 from bnnbench.store.folder import is_finished, run_path
+from support.forked import forking
+from support.records import numbers
 
 METHODS = ("psgld", "sparse_vd", "batchnorm_sgld", "mc_dropout")
 SMALL = ("model.widths=[16]", "members.burn_in=40", "eval.every=20", "threads=1", "checkpoint_every=0", "chains=2")
@@ -41,10 +39,7 @@ KILLS_OF_A_RUN = 10
 
 
 def configuration(method: str, iterations: int, results: Path) -> dict[str, Any]:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        chosen = (f"method={method}", f"results={results}", f"iterations={iterations}")
-        cfg = compose("config", overrides=[*chosen, *SMALL])
-        return OmegaConf.to_container(cfg, resolve=True)
+    return compose([f"method={method}", f"results={results}", f"iterations={iterations}", *SMALL])
 
 
 def quietly(raw: dict[str, Any]) -> None:
@@ -56,13 +51,6 @@ def start(raw: dict[str, Any]) -> BaseProcess:
     process = forking().Process(target=quietly, args=(raw,))
     process.start()
     return process
-
-
-def numbers(folder: Path) -> list[list[str]]:
-    with (folder / "metrics.csv").open() as stream:
-        rows = list(csv.reader(stream))
-    keep = [i for i, name in enumerate(rows[0]) if not name.endswith("_seconds")]
-    return [[row[i] for i in keep] for row in rows]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
