@@ -15,14 +15,15 @@ from torch import nn
 
 from bnnbench.analysis.plots.sparsity import check_formats, plot_sparsity
 from bnnbench.config.schema import Point
-from bnnbench.deploy.trained import Trained, check_folder, load_trained
+from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.evaluation import Evaluator
 from bnnbench.experiment.progress import make_console
 from bnnbench.inference.chains import Chains
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.sparsity import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
-from bnnbench.store.folder import write_csv
+from bnnbench.store.files import check_folder
+from bnnbench.store.tables import write_csv
 
 GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, where Sparse VD holds log α
 MOST = 1000  # thresholds
