@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -151,7 +152,7 @@ def test_a_run_killed_at_once_during_force_is_not_taken_for_finished(
         with pytest.raises(Crash):
             run_small("force=true")
     manifest = manifest_of(folder)
-    assert manifest == {"status": "running"}  # nothing of the old run is left standing
+    assert manifest == {"schema": 2, "status": "running"}  # nothing of the old run is left standing
     assert numbers(run_small()) == before
 
 
@@ -192,8 +193,8 @@ def test_a_checkpoint_of_another_kind_of_device_is_not_continued(run_small: Run)
 def test_a_full_disk_is_said_with_the_folder_and_leaves_nothing_half_written(
     run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def full(state: Any, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(state: Any, stream: IO[bytes]) -> None:
+        stream.write(b"half")
         raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file")
 
     with monkeypatch.context() as patch:
@@ -238,10 +239,21 @@ def test_a_disk_that_lets_nothing_be_removed_still_gives_the_folder_free(
     records.RunFolder(compose()).close()  # its lock is free
 
 
+def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(run_small: Run) -> None:
+    folder = run_small()
+    left = [folder / f".{name}.12345.partial" for name in ("checkpoint.pt", "manifest.json", "error.txt")]
+    other = folder / ".notes.12345.partial"
+    for path in (*left, other):
+        path.write_text("half")
+    run_small("force=true")
+    assert not any(path.exists() for path in left)
+    assert other.exists()
+
+
 def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(
     run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    replace = records.os.replace
+    replace = os.replace
 
     def interrupted(source: Path, target: Path) -> None:
         if target.name == "checkpoint.pt":
@@ -249,7 +261,7 @@ def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(
         replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(records.os, "replace", interrupted)
+        patch.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run_small("checkpoint_every=0")
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()

@@ -126,7 +126,8 @@ def _comment(path: Path) -> str:
 def _runs(results: Path) -> Rows:
     if not results.exists():
         return []
-    from bnnbench.store.frame import find_runs, load_run
+    from bnnbench.store.find import find_runs
+    from bnnbench.store.frame import load_run
 
     try:
         folders = find_runs(results)
@@ -160,16 +161,10 @@ def _figures(results: Path) -> Rows:
 
 def _status(run: Run) -> str:
     """Return the manifest's word; `stopped` for a run that says it is running while nobody holds its lock."""
-    lock = run.folder / ".lock"
-    if run.status != "running" or not lock.is_file():
-        return run.status
-    import filelock
+    from bnnbench.store.folder import is_abandoned
+    from bnnbench.store.manifest import RunStatus
 
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            return "stopped"
-    except (filelock.Timeout, OSError):
-        return "running"
+    return "stopped" if run.status == RunStatus.RUNNING and is_abandoned(run.folder) else run.status
 
 
 def _score(run: Run, predictor: str) -> str:

@@ -9,10 +9,9 @@ network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by com
 
 from __future__ import annotations
 
+import io
 import json
 import math
-import os
-import pickle
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -26,19 +25,19 @@ from torch import Tensor, nn
 
 from bnnbench import __version__
 from bnnbench.deploy.csr import from_csr, to_csr
-from bnnbench.deploy.trained import Trained, check_folder, load_trained
+from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.progress import make_console
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparsity import NO_ALPHA, count_weights, prune, threshold_of_layers
 from bnnbench.models import build_network
+from bnnbench.store import checkpoint, files
 from bnnbench.tasks.base import Task
 from bnnbench.tasks.from_config import make_task
 
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
-UNREADABLE = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError)
 State = dict[str, Tensor]
 # Heads in files of format 1 without a task.
 HEADS = {"softmax": "classification", "homoscedastic": "regression", "heteroscedastic": "regression"}
@@ -95,7 +94,7 @@ def export(
         raise ConfigError("--threshold: without --sparse the layers' own holds, if they have one. Add --sparse.")
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: give a number.")
-    check_folder(out)
+    files.check_folder(out)
     console = console or make_console()
     trained = load_trained(folder, device)
     network = trained.network(chain)
@@ -144,21 +143,16 @@ def _write(trained: Trained, network: nn.Module, target: Path, sparse: bool, cho
     dense = target / DENSE
     (target / CSR).unlink(missing_ok=True)  # of an earlier export: beside other files it would be taken for theirs
     _save(state, dense)
-    partial = target / f"{ABOUT}.partial"
-    partial.write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, target / ABOUT)
-    files = [dense]
+    files.write(target / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
+    written = [dense]
     if sparse:
         names = {f"{n}.weight" if n else "weight" for n, m in plain.named_modules() if _has_rows(m)}
         rows = {name: to_csr(state[name]) for name in names}
         rest = {name: value for name, value in state.items() if name not in names}
-        files.append(target / CSR)
-        _save({"format": FORMAT, "about": about, "csr": rows, "dense": rest}, files[-1])
-    unpruned = target / f"{DENSE}.unpruned.partial"
-    _save(_state(deconvert(deepcopy(network), weight_of=lambda layer: layer.weight)), unpruned)
-    size = unpruned.stat().st_size
-    unpruned.unlink()
-    return Exported(files, *count_weights(plain), unpruned=size, score=float("nan"))
+        written.append(target / CSR)
+        _save({"format": FORMAT, "about": about, "csr": rows, "dense": rest}, written[-1])
+    size = _size(_state(deconvert(deepcopy(network), weight_of=lambda layer: layer.weight)))
+    return Exported(written, *count_weights(plain), unpruned=size, score=float("nan"))
 
 
 def _has_rows(module: nn.Module) -> bool:
@@ -192,14 +186,17 @@ def _state(network: nn.Module) -> State:
 
 
 def _save(content: Any, path: Path) -> None:
-    partial = path.with_name(f"{path.name}.partial")
     try:
-        with partial.open("wb") as stream:  # given a path, torch would write its name into the file
-            torch.save(content, stream)
-    except RuntimeError as error:  # how torch reports that the disk is full
-        partial.unlink(missing_ok=True)
-        raise BnnbenchError(f"{path} could not be written ({str(error).splitlines()[0]}).") from error
-    os.replace(partial, path)
+        checkpoint.save(content, path)
+    except OSError as error:
+        raise BnnbenchError(f"{path.parent}: {error.strerror or error}.") from error
+
+
+def _size(state: State) -> int:
+    """Return the bytes of the file that `state` would be saved to."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return len(stream.getvalue())
 
 
 def load_network(path: str | Path) -> nn.Module:
@@ -212,7 +209,7 @@ def load_network(path: str | Path) -> nn.Module:
     """
     path = Path(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = checkpoint.load(path)
         compressed = "csr" in content and "about" in content
         about = content["about"] if compressed else json.loads((path.parent / ABOUT).read_text("utf-8"))
         state = content
@@ -224,7 +221,7 @@ def load_network(path: str | Path) -> nn.Module:
         missing = Path(str(error.filename))
         beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
         raise BnnbenchError(f"{missing}: no such file.{beside} `bnnbench export RUN` makes it.") from None
-    except UNREADABLE:
+    except (checkpoint.DamagedError, *checkpoint.UNREADABLE):
         raise BnnbenchError(f"{path}: damaged, or no file of `bnnbench export`. Export the run once more.") from None
     with torch.random.fork_rng(devices=[]):  # the initial values are replaced
         network = task.wrap(add_normalisation(build_network(*settings), norm))

@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import nn
 
 from bnnbench.analysis.plots.sparsity import check_formats, plot_sparsity
-from bnnbench.deploy.trained import Trained, check_folder, load_trained
+from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import burn_in
 from bnnbench.experiment.evaluation import Evaluator
@@ -23,7 +23,8 @@ from bnnbench.inference.chains import Chains
 from bnnbench.inference.normalisation import policy_for
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.sparsity import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
-from bnnbench.store.folder import write_csv
+from bnnbench.store.files import check_folder
+from bnnbench.store.tables import write_csv
 
 GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, where Sparse VD holds log α
 MOST = 1000  # thresholds

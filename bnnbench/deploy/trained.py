@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,10 @@ from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.evaluation import Row
-from bnnbench.store.frame import Run, find_runs, is_run, load_run
+from bnnbench.store import checkpoint
+from bnnbench.store.find import find_runs, is_run
+from bnnbench.store.frame import Run, load_run
+from bnnbench.store.manifest import RunStatus
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Trained:
     def notes(self) -> list[str]:
         """What whoever uses this run should know."""
         notes = []
-        if self.run.status != "finished":
+        if self.run.status != RunStatus.FINISHED:
             notes.append(f"{self.run.status}, not finished: iteration {self.iteration} of {self.parts.iterations}")
         if self.parts.approximation.one_network:
             notes.append(self.parts.approximation.one_network)
@@ -110,15 +111,15 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
         config = check(raw)
     except ConfigError as error:
         raise ConfigError(f"{run.folder / 'config.yaml'}: {error}") from None
-    checkpoint = _read(run, machine.choose_device(device))
+    state = _read(run, machine.choose_device(device))
     parts = assemble(config)
     try:
-        parts.chains.load_state_dict(checkpoint["chains"])
+        parts.chains.load_state_dict(state["chains"])
     except ValueError as error:
-        raise BnnbenchError(f"{run.folder / 'checkpoint.pt'}: {error} than config.yaml describes.") from None
-    parts.approximation.load_state_dict(checkpoint["approximation"])
-    parts.normalisation.on_resume(checkpoint["iteration"])
-    return Trained(run, config, parts, checkpoint["iteration"], checkpoint["rows"])
+        raise BnnbenchError(f"{run.folder / checkpoint.NAME}: {error} than config.yaml describes.") from None
+    parts.approximation.load_state_dict(state["approximation"])
+    parts.normalisation.on_resume(state["iteration"])
+    return Trained(run, config, parts, state["iteration"], state["rows"])
 
 
 def _folder_of(path: Path) -> Path:
@@ -132,25 +133,12 @@ def _folder_of(path: Path) -> Path:
     return path.parent
 
 
-def check_folder(out: str | Path | None) -> None:
-    """Raise ConfigError if `out` is no folder that files can be written to, and cannot be made one."""
-    if out is None:
-        return
-    nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if os.path.lexists(path))
-    if not nearest.is_dir():
-        raise ConfigError(f"--out {out}: {nearest} is a file, not a folder. Give a folder, there already or new.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {out}: {nearest} cannot be written to. Give another folder.")
-
-
 def _read(run: Run, device: torch.device) -> dict[str, Any]:
-    """Return the checkpoint's parts that are used here."""
-    path = run.folder / "checkpoint.pt"
+    """Return the run's checkpoint."""
     try:
-        checkpoint = torch.load(path, map_location=device, weights_only=True)
-        return {key: checkpoint[key] for key in ("chains", "approximation", "iteration", "rows")}
+        return checkpoint.read(run.folder / checkpoint.NAME, device)
     except FileNotFoundError:
-        if run.status == "finished":
+        if run.status == RunStatus.FINISHED:
             raise BnnbenchError(
                 f"{run.folder}: the run is finished, but its checkpoint.pt is missing. "
                 "`bnnbench run` with its settings and force=true makes it again."
@@ -158,5 +146,3 @@ def _read(run: Run, device: torch.device) -> dict[str, Any]:
         raise BnnbenchError(
             f"{run.folder}: no checkpoint.pt: the run ended before its first checkpoint. Run it to its end first."
         ) from None
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-        raise BnnbenchError(f"{path} is damaged and cannot be read. Run it once more.") from None

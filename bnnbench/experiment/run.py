@@ -50,13 +50,12 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         with layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
             rows, sparsity = _train(config, parts, folder, console)
     except KeyboardInterrupt:
-        folder.note(status="interrupted", end=now())
+        folder.interrupt()
         raise
     except BnnbenchError as error:
         folder.fail(str(error))
         raise
     except OSError as error:  # a full disk, most likely
-        folder.drop_partials()
         why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
         with contextlib.suppress(OSError):
             folder.fail(why)  # two small files: what was dropped may have made room
@@ -197,7 +196,6 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
             f"method.kl.full_from={config.method.kl.full_from:g}: in {epochs:g} epochs the KL never has its full weight"
         )
     folder.note(
-        status="running",
         error=None,
         start=folder.manifest.get("start") or now(),
         dataset=config.dataset["name"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bnnbench.errors import ConfigError
+from bnnbench.store import checkpoint
 from bnnbench.store.folder import is_finished
 
 State = dict[str, Tensor]
@@ -44,9 +43,17 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
     Raises:
         ConfigError: no checkpoint there, a run that is not finished, or one of another number of chains.
     """
-    saved = _read(folder)
-    count = saved["count"]
-    tensors = {**saved["parameters"], **saved["buffers"]}
+    path = _check_folder(folder)
+    try:
+        state = checkpoint.read(path)
+        count = state["chain_count"]
+        tensors = {**state["chains"]["parameters"], **state["chains"]["buffers"]}
+    except FileNotFoundError:
+        raise ConfigError(
+            f"method.init_from={folder}: no checkpoint.pt there. Give the folder of a run, as `bnnbench ls runs` shows."
+        ) from None
+    except checkpoint.DamagedError:
+        raise ConfigError(f"method.init_from={folder}: its checkpoint.pt cannot be read. Run it once more.") from None
     if count == 1:
         return [tensors] * chains
     if count != chains:
@@ -57,23 +64,16 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
     return [{name: value[k] for name, value in tensors.items()} for k in range(chains)]
 
 
-def _read(folder: str) -> dict[str, Any]:
+def _check_folder(folder: str) -> Path:
+    """Return the path of the checkpoint of a finished run."""
     given = Path(folder).expanduser()
     if given.is_file():
         beside = f": {given.parent}" if is_finished(given.parent) else ", as `bnnbench ls runs` shows"
         raise ConfigError(f"method.init_from={folder}: a file, not the folder of a run. Give the folder{beside}.")
-    path = given / "checkpoint.pt"
-    if path.is_file() and not is_finished(path.parent):  # its parameters, and so this run's numbers, would still change
+    path = given / checkpoint.NAME
+    if path.is_file() and not is_finished(given):  # its parameters, and so this run's numbers, would still change
         raise ConfigError(f"method.init_from={folder}: that run is not finished. The same command again continues it.")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        return {**checkpoint["chains"], "count": checkpoint["chain_count"]}
-    except OSError:
-        raise ConfigError(
-            f"method.init_from={folder}: no checkpoint.pt there. Give the folder of a run, as `bnnbench ls runs` shows."
-        ) from None
-    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-        raise ConfigError(f"method.init_from={folder}: its checkpoint.pt cannot be read. Run it once more.") from None
+    return path
 
 
 @torch.no_grad()

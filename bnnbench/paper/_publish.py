@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._runs import status
+from bnnbench.store import files
+from bnnbench.store.manifest import RunStatus
 
 PUBLISHED = Path("results/published")
 QUICK = Path("results/quick")
@@ -27,7 +28,7 @@ def publish(name: str, figure: Figure, runs: Sequence[Path], quick: bool = False
     Raises:
         BnnbenchError: a run is not finished, or the README's block has no end; nothing was changed.
     """
-    unfinished = [str(folder) for folder in runs if status(folder) != "finished"]
+    unfinished = [str(folder) for folder in runs if status(folder) != RunStatus.FINISHED]
     if unfinished:
         raise BnnbenchError(f"{name}: not finished: {', '.join(unfinished)}. Run them to their end first.")
     base = QUICK / name if quick else PUBLISHED
@@ -80,16 +81,11 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
         readme = with_block(README.read_text("utf-8"), name, text(figure, data, title, f"{base.as_posix()}/{name}.png"))
     drawn = figure.draw(data, title)
     image, words = base / f"{name}.png", base / f"{name}.md"
-    half = base / f".{name}.png.partial"
-    try:
-        with matplotlib.rc_context(style.RC):
-            drawn.savefig(half, format="png", metadata=style.METADATA["png"])
-        os.replace(half, image)
-    finally:
-        half.unlink(missing_ok=True)
-    words.write_text(below, "utf-8")
+    with files.replacing(image) as partial, matplotlib.rc_context(style.RC):
+        drawn.savefig(partial, format="png", metadata=style.METADATA["png"])
+    files.write(words, below)
     if readme is not None:
-        README.write_text(readme, "utf-8")
+        files.write(README, readme)
     return [image, words]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from bnnbench.errors import BnnbenchError
+from bnnbench.store.manifest import Manifest, RunStatus
 
 
 def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
@@ -29,11 +29,7 @@ def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
 
 def status(folder: Path) -> str:
     """Return the word of the manifest in `folder`: finished, failed, running or interrupted; "missing" without one."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        return str(manifest["status"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "missing"
+    return Manifest.read(folder).status or "missing"
 
 
 def short(commit: str | None) -> str:
@@ -50,18 +46,18 @@ def run_missing(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Pa
     """
     each = [planned([sweep], results) for sweep in sweeps]
     folders = list(dict.fromkeys(folder for of_one in each for folder in of_one))
-    done = sum(status(folder) == "finished" for folder in folders)
+    done = sum(status(folder) == RunStatus.FINISHED for folder in folders)
     if folders:
         print(f"{done} of {len(folders)} runs are finished already", flush=True)
     said: list[str] = []
     for sweep, of_one in zip(sweeps, each, strict=True):
-        if all(status(folder) == "finished" for folder in of_one):
+        if all(status(folder) == RunStatus.FINISHED for folder in of_one):
             continue
         try:
             _sweep(sweep, results)
         except BnnbenchError as error:  # the other sweeps go on
             said.append(str(error))
-    unfinished = [folder for folder in folders if status(folder) != "finished"]
+    unfinished = [folder for folder in folders if status(folder) != RunStatus.FINISHED]
     if unfinished:
         listed = [f"  {folder}: {status(folder)}{_reason(folder)}" for folder in unfinished]
         raise BnnbenchError("\n".join([f"{len(unfinished)} of {len(folders)} runs did not finish.", *said, *listed]))

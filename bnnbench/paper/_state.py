@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._publish import PUBLISHED
 from bnnbench.paper._runs import planned, short, status
+from bnnbench.store.manifest import Manifest, RunStatus
 
 
 def state(name: str, figure: Figure, results: Path) -> str:
@@ -23,20 +23,13 @@ def state(name: str, figure: Figure, results: Path) -> str:
     count = sum(len(combinations(sweep)) for sweep in figure.sweeps)
     if (PUBLISHED / f"{name}.png").is_file():
         manifests = sorted((PUBLISHED / name).rglob("manifest.json"))
-        commits = sorted({_commit(path) for path in manifests})
+        commits = sorted({short(Manifest.read(path.parent).commit) for path in manifests})
         # What was published may be from before the sweep was changed.
         part = f", {len(manifests)} of {count} runs" if count and len(manifests) != count else ""
         return f"published{part}, commit {', '.join(commits)}"
     if not count or not results.is_dir():
         return "missing"
     folders = planned(figure.sweeps, results)
-    done = sum(status(folder) == "finished" for folder in folders)
+    done = sum(status(folder) == RunStatus.FINISHED for folder in folders)
     begun = any(status(folder) != "missing" for folder in folders)
     return f"partial, {done} of {len(folders)} runs" if begun else "missing"
-
-
-def _commit(manifest: Path) -> str:
-    try:
-        return short(json.loads(manifest.read_text("utf-8")).get("git_commit"))
-    except (OSError, ValueError, AttributeError):
-        return short(None)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from bnnbench.analysis.plots.labels import Group, group, labels
 from bnnbench.paper._figure import Figure, Value
 from bnnbench.paper._runs import short
-from bnnbench.store.frame import Run, find_runs, last_scores, load_run
+from bnnbench.store.find import find_runs
+from bnnbench.store.frame import Run, last_scores, load_run
+from bnnbench.store.manifest import Manifest
 
 
 def runs_in(folder: Path) -> list[Run]:
@@ -77,11 +77,11 @@ def provenance(folder: Path) -> str:
     """Return the line that says where the numbers are from: seeds, machine, threads, torch, commit."""
     facts, seeds = [], set()
     for path in sorted(folder.rglob("manifest.json")):
-        facts.append(json.loads(path.read_text("utf-8")))
+        facts.append(Manifest.read(path.parent))
         if (path.parent / "config.yaml").is_file():
             seeds.add(load_run(path.parent).seed)
     machines = sorted({_machine(fact) for fact in facts})
-    commits = sorted({short(fact.get("git_commit")) for fact in facts})
+    commits = sorted({short(fact.commit) for fact in facts})
     words = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(s for s in seeds if s is not None)))}; "
     return f"{words if seeds else ''}{'; '.join(machines)}; commit {', '.join(commits)}."
 
@@ -109,7 +109,9 @@ def _best(run: Run, measure: str, scale: float) -> float:
     return _score(run, "posterior" if last_scores(run, "posterior") else "current", measure, scale)
 
 
-def _machine(manifest: dict[str, Any]) -> str:
+def _machine(manifest: Manifest) -> str:
+    if not manifest:
+        return "unknown machine"
     threads, versions = manifest.get("threads"), manifest.get("versions", {})
     words = f"{threads} thread{'s' * (threads != 1)}"
     return f"{manifest.get('device_name')}, {words}, torch {versions.get('torch')}"

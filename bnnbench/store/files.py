@@ -1,13 +1,40 @@
-"""Writes a table to a file so that a reader sees the old file or the new one, never half of it."""
+"""Replaces a file so that a reader sees the old one or the new one, never half of it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bnnbench.errors import BnnbenchError
-from bnnbench.store.frame import is_run
+from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.store.find import is_run
+
+
+@contextlib.contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a temporary name beside `target`; what is written there takes its place if the block comes to its end."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, target)
+    finally:
+        with contextlib.suppress(OSError):  # a disk that lets nothing be removed is not what went wrong
+            partial.unlink(missing_ok=True)
+
+
+def write(target: Path, text: str) -> None:
+    """Replace `target` by `text`; its folder is made if need be."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as partial:
+        partial.write_text(text, "utf-8")
+
+
+def drop_partials(target: Path) -> None:
+    """Remove what a process that was killed has left of `target` half written, as far as the disk lets it."""
+    for partial in target.parent.glob(f".{target.name}.*.partial"):
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def check_target(out: Path, endings: Sequence[str]) -> Path:
@@ -26,12 +53,12 @@ def check_target(out: Path, endings: Sequence[str]) -> Path:
     return target
 
 
-def write(target: Path, text: str) -> None:
-    """Write `text` under a temporary name beside `target`, then rename it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, "utf-8")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+def check_folder(out: str | Path | None) -> None:
+    """Raise ConfigError if `out` is no folder that files can be written to, and cannot be made one."""
+    if out is None:
+        return
+    nearest = next(path for path in (Path(out).absolute(), *Path(out).absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise ConfigError(f"--out {out}: {nearest} is a file, not a folder. Give a folder, new or existing.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"--out {out}: {nearest} cannot be written to. Give another folder.")

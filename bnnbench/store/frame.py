@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import os
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,8 @@ import yaml
 
 from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
+from bnnbench.store.find import find_runs, is_run
+from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS, MEASURES
 
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
@@ -37,19 +37,19 @@ class Run:
         folder: where it lies.
         config: the resolved configuration, nested.
         manifest: what happened; empty where the file is missing or half-written.
-        metrics: the rows of metrics.csv, every column of `COLUMNS` present; no rows if the run died before its first
-            evaluation.
+        metrics: the rows of metrics.csv, every column of `COLUMNS` and every measure of the run's task present; no rows
+            if the run died before its first evaluation.
     """
 
     folder: Path
     config: dict[str, Any]
-    manifest: dict[str, Any]
+    manifest: Manifest
     metrics: pd.DataFrame
 
     @property
     def status(self) -> str:
         """finished, failed, running or interrupted; `unknown` without a readable manifest."""
-        return str(self.manifest.get("status", "unknown"))
+        return self.manifest.status or "unknown"
 
     @property
     def seed(self) -> int | None:
@@ -67,57 +67,12 @@ class Run:
         return str(_mapping(self.config.get(part)).get("label") or self.name(part))
 
 
-def find_runs(paths: Sequence[str | Path] | str | Path) -> list[Path]:
-    """Return the folders of all runs at or below `paths`, each once, in the order given and by name below that.
-
-    Args:
-        paths: each a run's folder, a folder above runs (searched all the way down), or a run's metrics.csv.
-
-    Raises:
-        BnnbenchError: a path does not exist, a file is not a run's metrics.csv, or there is no run at all.
-    """
-    given = _as_list(paths)
-    found: dict[Path, Path] = {}  # the real folder → as reached from what was typed: links and overlaps count once
-    for path in given:
-        if not path.exists():
-            raise BnnbenchError(
-                f"{path}: no such file or folder. Give a run's folder, a folder above runs or metrics.csv."
-            )
-        if path.is_file() and not (path.name == "metrics.csv" and is_run(path.parent)):
-            raise BnnbenchError(f"{path}: not a run's metrics.csv (its folder must hold config.yaml too).")
-        for folder in [path.parent] if path.is_file() else _walk(path):
-            found.setdefault(folder.resolve(), folder)
-    if not found:
-        raise BnnbenchError(
-            f"No runs in {', '.join(map(str, given)) or '(no path given)'}: a run is a folder with config.yaml, "
-            "manifest.json and metrics.csv.\nMake one with `bnnbench run`, e.g. `bnnbench run method=psgld`."
-        )
-    return list(found.values())
-
-
-def is_run(folder: Path) -> bool:
-    """Whether `folder` was written by a run. Cheap, and strict enough to pass over other programs' folders."""
-    config, metrics = folder / "config.yaml", folder / "metrics.csv"
-    try:
-        text = config.read_text("utf-8")
-        header = ""
-        if metrics.is_file():
-            with metrics.open(encoding="utf-8") as file:
-                header = file.readline()
-    except (OSError, UnicodeDecodeError):
-        return False
-    if not all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("dataset", "model", "method")):
-        return False
-    if header.endswith("\n"):
-        return {"iteration", *WORDS} <= set(header.strip().split(","))
-    return (folder / "manifest.json").is_file()  # died before its first evaluation
-
-
 def load_run(folder: str | Path) -> Run:
     """Read one run's folder.
 
     Raises:
-        BnnbenchError: config.yaml or metrics.csv is missing, cannot be understood, or is cut short.
+        BnnbenchError: config.yaml or metrics.csv is missing, cannot be understood, or is cut short; or a later version
+            of bnnbench has written the run.
     """
     folder = Path(folder)
     if not is_run(folder):
@@ -131,14 +86,10 @@ def load_run(folder: str | Path) -> Run:
     if not isinstance(config, dict):
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
     config = current_config(config)
-    try:
-        manifest = _mapping(json.loads((folder / "manifest.json").read_text("utf-8")))
-    except (OSError, ValueError):
-        manifest = {}  # killed at the wrong instant: its numbers are still good
-    finished = manifest.get("status") == "finished"
-    metrics = _read_metrics(folder / "metrics.csv", finished=finished)
-    budget = manifest.get("iterations")
-    if finished and isinstance(budget, int) and not metrics["iteration"].max() >= budget:
+    manifest = Manifest.read(folder)
+    metrics = _read_metrics(folder / "metrics.csv", manifest)
+    budget = manifest.iterations
+    if manifest.finished and budget is not None and not metrics["iteration"].max() >= budget:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
         raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
     return Run(folder, config, manifest, metrics)
@@ -159,13 +110,14 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the rows of `runs`, at least one, as `load` describes them."""
     flat = [flatten(run.config) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
+    measured = {column for run in runs for column in run.metrics}
     frames = []
     for run, config in zip(runs, flat, strict=True):
         extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
         extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
         for key in keys:
             # No measure may be overwritten by a key of the same name.
-            extra[f"config.{key}" if key in COLUMNS or key in extra else key] = config.get(key)
+            extra[f"config.{key}" if key in measured or key in extra else key] = config.get(key)
         extra["seed"] = run.seed
         about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
         frames.append(pd.concat([about, run.metrics], axis=1))
@@ -220,28 +172,17 @@ def comparable(value: Any) -> str:
     return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
 
 
-def _as_list(paths: Sequence[str | Path] | str | Path) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
-
-
-def _walk(top: Path) -> Iterator[Path]:
-    for folder, below, _files in os.walk(top):
-        if is_run(Path(folder)):
-            below.clear()  # runs do not nest
-            yield Path(folder)
-        below[:] = sorted(name for name in below if not name.startswith("."))  # .hydra and .git hold no runs
-
-
-def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
+def _read_metrics(path: Path, manifest: Manifest) -> pd.DataFrame:
+    columns = list(dict.fromkeys((*COLUMNS, *manifest.measures)))
     try:
         text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
         raise BnnbenchError(f"{path}: {error.strerror}.") from error
-    if text and not text.endswith("\n") and not finished:
+    if text and not text.endswith("\n") and not manifest.finished:
         # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
         text = text[: text.rfind("\n") + 1]
     if not text.strip():
-        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in COLUMNS})
+        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in columns})
     try:
         header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
         if lines and len(lines[-1]) < len(header):
@@ -252,12 +193,12 @@ def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
         # As words first: an OOD set called "NA" must not vanish, and Python's float() loses no digit.
         table = dict(zip(header, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(header, ())
         rows = pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in table.items()})
-        for column in COLUMNS:
+        for column in columns:
             if column not in WORDS:  # one that is not there was added after this was written
                 rows[column] = [float(cell or "nan") for cell in table.get(column, ("",) * len(lines))]
     except (ValueError, csv.Error) as error:
         raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
-    return rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]]
+    return rows[[*columns, *(column for column in rows if column not in columns)]]
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -282,5 +223,6 @@ def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, floa
     rows = rows[rows["iteration"] == rows["iteration"].max()]
     if (rows["chain"] == "all").any():
         rows = rows[rows["chain"] == "all"]
-    means = rows[["members", *MEASURES]].mean().dropna()
+    measures = dict.fromkeys((*MEASURES, *run.manifest.measures))
+    means = rows[["members", *measures]].mean().dropna()
     return {str(name): float(value) for name, value in means.items()}

@@ -5,13 +5,10 @@ How far a run is stands in its own files, wherever it takes place.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -19,6 +16,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bnnbench.experiment.progress import summary
+from bnnbench.store.manifest import Manifest, RunStatus
+from bnnbench.store.tables import last_iteration
 from bnnbench.sweep.jobs import Job, Outcome, Status
 
 EVERY = 0.5  # seconds between two looks at the runs' files
@@ -99,7 +98,7 @@ class SweepReporter:
 
     def scores(self, job: Job) -> str:
         """Return what a run that finished has reached."""
-        return last_scores(job.path)
+        return final_scores(job.path)
 
     def look(self, running: Collection[Job]) -> None:
         """Bring the bars to where the runs are, twice a second."""
@@ -154,27 +153,13 @@ def sweep_table(outcomes: Mapping[Job, Outcome]) -> Table:
 
 def position(folder: Path) -> tuple[int, int] | None:
     """Return the last iteration recorded of the run in `folder`, and how many it will make; None if it does not run."""
-    manifest = _manifest(folder)
-    if manifest.get("status") != "running" or not manifest.get("iterations"):
+    manifest = Manifest.read(folder)
+    if manifest.status != RunStatus.RUNNING or not manifest.iterations:
         return None
-    try:
-        with (folder / "metrics.csv").open("rb") as table:
-            table.seek(max(0, table.seek(0, os.SEEK_END) - 4096))
-            last = table.read().decode(errors="replace").splitlines()[-1]
-        return int(last.partition(",")[0]), int(manifest["iterations"])
-    except (OSError, ValueError, IndexError):  # nothing recorded yet
-        return 0, int(manifest["iterations"])
+    return last_iteration(folder / "metrics.csv"), manifest.iterations
 
 
-def last_scores(folder: Path) -> str:
+def final_scores(folder: Path) -> str:
     """Return the `summary` of the last evaluation of the finished run in `folder`."""
-    final = _manifest(folder).get("final")
+    final = Manifest.read(folder).get("final")
     return summary(final.values()) if isinstance(final, dict) and final else ""
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return manifest if isinstance(manifest, dict) else {}
