@@ -89,6 +89,7 @@ def test_they_are_exported(old: Old, expected: dict[str, Any]) -> None:
     assert {path.name: gap for path, gap in done.differences.items()} == wanted["differences"]
     about = json.loads(Path("exported/network.json").read_text("utf-8"))
     assert {key: about[key] for key in wanted["about"]} == wanted["about"]
+    assert about["task"] == {"name": "classification", "classes": about["outputs"], "head": "softmax"}
 
 
 def test_their_curve_of_sparsity_is_measured(old: Old, expected: dict[str, Any]) -> None:
