@@ -64,6 +64,11 @@ class Task(ABC):
         """The options to make this task again with, beside those that are supplied."""
         return {}
 
+    @property
+    def own_measures(self) -> list[Measure]:
+        """Those of `measures` that are not in the common table."""
+        return [measure for measure in self.measures if isinstance(measure, Measure)]
+
     # Targets.
 
     @abstractmethod
