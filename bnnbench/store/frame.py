@@ -24,7 +24,7 @@ import yaml
 
 from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
-from bnnbench.tasks.measures import COLUMNS, MEASURES
+from bnnbench.tasks.measures import COLUMNS, measures_of
 
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
 
@@ -37,8 +37,8 @@ class Run:
         folder: where it lies.
         config: the resolved configuration, nested.
         manifest: what happened; empty where the file is missing or half-written.
-        metrics: the rows of metrics.csv, every column of `COLUMNS` present; no rows if the run died before its first
-            evaluation.
+        metrics: the rows of metrics.csv, with every column of `COLUMNS` and every measure that the run's task declares;
+            no rows if the run died before its first evaluation.
     """
 
     folder: Path
@@ -136,7 +136,8 @@ def load_run(folder: str | Path) -> Run:
     except (OSError, ValueError):
         manifest = {}  # killed at the wrong instant: its numbers are still good
     finished = manifest.get("status") == "finished"
-    metrics = _read_metrics(folder / "metrics.csv", finished=finished)
+    columns = list(dict.fromkeys([*COLUMNS, *measures_of(manifest)]))
+    metrics = _read_metrics(folder / "metrics.csv", columns, finished=finished)
     budget = manifest.get("iterations")
     if finished and isinstance(budget, int) and not metrics["iteration"].max() >= budget:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
@@ -159,13 +160,14 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the rows of `runs`, at least one, as `load` describes them."""
     flat = [flatten(run.config) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
+    recorded = {column for run in runs for column in run.metrics}
     frames = []
     for run, config in zip(runs, flat, strict=True):
         extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
         extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
         for key in keys:
             # No measure may be overwritten by a key of the same name.
-            extra[f"config.{key}" if key in COLUMNS or key in extra else key] = config.get(key)
+            extra[f"config.{key}" if key in recorded or key in extra else key] = config.get(key)
         extra["seed"] = run.seed
         about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
         frames.append(pd.concat([about, run.metrics], axis=1))
@@ -232,7 +234,7 @@ def _walk(top: Path) -> Iterator[Path]:
         below[:] = sorted(name for name in below if not name.startswith("."))  # .hydra and .git hold no runs
 
 
-def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
+def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.DataFrame:
     try:
         text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
@@ -241,7 +243,7 @@ def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
         # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
         text = text[: text.rfind("\n") + 1]
     if not text.strip():
-        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in COLUMNS})
+        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in columns})
     try:
         header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
         if lines and len(lines[-1]) < len(header):
@@ -252,12 +254,12 @@ def _read_metrics(path: Path, finished: bool) -> pd.DataFrame:
         # As words first: an OOD set called "NA" must not vanish, and Python's float() loses no digit.
         table = dict(zip(header, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(header, ())
         rows = pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in table.items()})
-        for column in COLUMNS:
+        for column in columns:
             if column not in WORDS:  # one that is not there was added after this was written
                 rows[column] = [float(cell or "nan") for cell in table.get(column, ("",) * len(lines))]
     except (ValueError, csv.Error) as error:
         raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
-    return rows[[*COLUMNS, *(column for column in rows if column not in COLUMNS)]]
+    return rows[[*columns, *(column for column in rows if column not in columns)]]
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -271,16 +273,3 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
-
-
-def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, float]:
-    """Return the measures of the last evaluation of `predictor` on `split`, and its ``members``.
-
-    Those of the predictor pooled over chains where there is one, else the mean over the chains; {} if never evaluated.
-    """
-    rows = run.metrics[(run.metrics["split"] == split) & (run.metrics["predictor"] == predictor)]
-    rows = rows[rows["iteration"] == rows["iteration"].max()]
-    if (rows["chain"] == "all").any():
-        rows = rows[rows["chain"] == "all"]
-    means = rows[["members", *MEASURES]].mean().dropna()
-    return {str(name): float(value) for name, value in means.items()}

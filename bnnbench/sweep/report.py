@@ -99,7 +99,7 @@ class SweepReporter:
 
     def scores(self, job: Job) -> str:
         """Return what a run that finished has reached."""
-        return last_scores(job.path)
+        return closing_summary(job.path)
 
     def look(self, running: Collection[Job]) -> None:
         """Bring the bars to where the runs are, twice a second."""
@@ -166,10 +166,11 @@ def position(folder: Path) -> tuple[int, int] | None:
         return 0, int(manifest["iterations"])
 
 
-def last_scores(folder: Path) -> str:
+def closing_summary(folder: Path) -> str:
     """Return the `summary` of the last evaluation of the finished run in `folder`."""
-    final = _manifest(folder).get("final")
-    return summary(final.values()) if isinstance(final, dict) and final else ""
+    manifest = _manifest(folder)
+    final = manifest.get("final")
+    return summary(final.values(), manifest) if isinstance(final, dict) and final else ""
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
