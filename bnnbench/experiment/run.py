@@ -67,7 +67,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         raise
     finally:
         folder.close()
-    console.print(closing_table(rows, config.method.label))
+    console.print(closing_table(rows, config.method.label, folder.manifest))
     if sparsity:
         console.print(sparsity_table(sparsity))
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
@@ -93,7 +93,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     else:
         normalisation.on_resume(iteration)
     saved = time.perf_counter()
-    reporter = Reporter(config.method.label, parts.iterations, iteration, console)
+    reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
     try:
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
