@@ -42,7 +42,9 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 
 def test_they_are_listed(old: Old, expected: dict[str, Any]) -> None:
-    listed, wanted = ([line.split() for line in lines] for lines in (command("ls", "runs").splitlines(), expected["ls"]))
+    listed, wanted = (
+        [line.split() for line in lines] for lines in (command("ls", "runs").splitlines(), expected["ls"])
+    )
     assert [line[:7] for line in listed] == [line[:7] for line in wanted]
     for line, old_line in zip(listed[1:], wanted[1:], strict=True):  # decimals are those of the table of measures now
         scores, old_scores = ([float(word) for word in each[7:] if word != "%"] for each in (line, old_line))
