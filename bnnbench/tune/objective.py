@@ -23,7 +23,8 @@ def check_objective(raw: Mapping[str, Any], metric: str) -> Measure:
         ConfigError: the task has no such measure, or the trials would see other data than they are judged on.
     """
     name, splits = raw["dataset"]["name"], raw["eval"]["splits"]
-    measures = {m.name: m for m in judging(MEASURES[m] for m in RECORDED[plugins.find("data", name).TASK])}
+    recorded = RECORDED.get(plugins.find("data", name).TASK, tuple(MEASURES))
+    measures = {measure.name: measure for measure in judging(MEASURES[name] for name in recorded)}
     if metric not in measures:
         raise ConfigError(f"--metric {metric}: no such measure of {name}.{did_you_mean(metric, measures)}")
     if not raw["dataset"].get("valid"):
