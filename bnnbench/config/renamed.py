@@ -75,7 +75,7 @@ def current_overrides(overrides: Sequence[str], entries: Sequence[Renamed] = REN
 def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the nested configuration `raw` with every old key in its present place, and those of `ADDED`.
 
-    `raw` stays as it is. Where both are there the old one holds: it is what a user has written over the default of the new one.
+    `raw` stays as it is. Where both are there the old one holds: a user has written it over the default of the new one.
     """
     config = copy.deepcopy(dict(raw))
     moved = []
