@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from bnnbench.inference.chains import Chains
+from bnnbench.layers.joint_kl import joint_kl
 from bnnbench.layers.network import covered_by_kl, parameter_kinds
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ class Potential:
 
         Its gradient is ∇Ū without the Gaussian prior, which `groups` hands to the update rule.
         """
-        outputs = self.chains(x)
+        with joint_kl():
+            outputs = self.chains(x)
+            divergence = self.chains.kl() if self.has_kl and beta else None
         if self.chains.count == 1:  # without the axis the likelihood is one fused kernel
             nll = self.likelihood.nll(outputs[0], y[0]).unsqueeze(0)
         else:
@@ -64,8 +67,8 @@ class Potential:
             scale = (self.prior.variance / 2) ** 0.5
             norm = torch.stack([p.abs().reshape(self.chains.count, -1).sum(1) for p in self._laplace]).sum(0)
             nll = nll + norm / (scale * self.num_data)
-        if self.has_kl and beta:
-            nll = nll + (beta / self.num_data) * self.chains.kl()
+        if divergence is not None:
+            nll = nll + (beta / self.num_data) * divergence
         return nll
 
     def groups(self, noise: Mapping[str, bool], temperature: float | None) -> list[dict[str, Any]]:
