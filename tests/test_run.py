@@ -103,32 +103,6 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         assert not (tmp_path / "results").exists()
 
 
-def test_paths_and_labels_are_no_part_of_a_runs_identity(compose: Compose) -> None:
-    base = records.run_path(compose()).name
-    for same in (
-        "results=elsewhere",
-        "name=other",
-        "data.root=/data",
-        "device=cpu",
-        "threads=1",
-        "force=true",
-        "checkpoint_every=1",
-        "method.label=X",
-        "eval.batch_size=7",
-        "prior.variance=1",  # the default is 1.0
-        "method.optimizer.temperature=1",
-    ):
-        assert records.run_path(compose(same)).name == base
-    others = ["seed=1", "epochs=7", "method.optimizer.lr=1e-3", "chains=2", "prior.variance=2", "members.thin=7"]
-    sgd = records.run_path(compose("method=sgd")).name
-    for idle in ("temperature=1/N", "members.burn_in=5"):  # an optimiser has neither
-        assert records.run_path(compose("method=sgd", idle)).name == sgd
-    names = {records.run_path(compose(o)).name for o in others}
-    assert len(names) == len(others)
-    assert base not in names
-    assert base.startswith("digits-mlp-psgld-")
-
-
 @pytest.mark.parametrize("average", ["probability", "log_probability"])
 @pytest.mark.parametrize("weight", ["equal", "lr"])
 def test_every_way_of_averaging_runs(average: str, weight: str, run_small: Run) -> None:

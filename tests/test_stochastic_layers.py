@@ -12,7 +12,6 @@ import pytest
 import torch
 from support.records import manifest_of
 
-from bnnbench.config.identity import identity
 from bnnbench.config.schema import KL, parse
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import Parts, assemble, check
@@ -312,21 +311,6 @@ def test_a_start_from_elsewhere_is_refused_in_a_line(run_small: Run, tmp_path: P
         with pytest.raises(ConfigError, match=message) as refused:
             run_small("method=vd", f"method.init_from={folder}", "epochs=1", *overrides)
         assert len(str(refused.value).splitlines()) == 1
-
-
-# ---- identity
-
-
-def test_what_cannot_change_the_numbers_is_no_part_of_the_identity(compose: Compose) -> None:
-    def same(*pair: list[str]) -> bool:
-        first, second = (identity(compose(*overrides)) for overrides in pair)
-        return first == second
-
-    assert same(["method=sgd"], ["method=sgd", "method.kl.scale=0.5"])  # no layer has a KL
-    assert not same(["method=vd"], ["method=vd", "method.kl.scale=0.5"])
-    assert same(["method=vd"], ["method=vd", "method.predictive.draws=3"])  # the means alone predict
-    assert not same(["method=mc_dropout"], ["method=mc_dropout", "method.predictive.draws=3"])
-    assert not same(["method=vd"], ["method=vd", "method.layers.alpha=0.4"])
 
 
 def test_the_layers_start_where_their_options_say(compose: Compose) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnnbench.analysis.plots.labels import neutral
+from bnnbench.analysis.settings import differing, telling
 from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError
-from bnnbench.store.frame import Run, comparable, flatten, varying
+from bnnbench.store.frame import Run, comparable, flatten
 
 PARTS = ("dataset", "model", "method")  # they have names, as typed on the command line
 REPEATS = ("seed", "dataset.split")  # an experiment is repeated over these, and paired by them
@@ -35,15 +35,14 @@ def resolve(by: Sequence[str], runs: Sequence[Run]) -> list[str]:
     Raises:
         BnnbenchError: no such key, several that end so, or the seed, which is what the means are taken over.
     """
-    flat = [flatten(run.config) for run in runs]
-    keys = dict.fromkeys(key for config in flat for key in config)
-    # A method holds its own copies of these, and only the copies have an effect.
-    live = [key for key in keys if key != "temperature" and not key.startswith("members.")]
+    configs = [run.config for run in runs]
+    keys = list(dict.fromkeys(key for config in configs for key in flatten(config)))
+    live = list(dict.fromkeys(key for config in configs for key in telling(config)))
     tell_of(by, ALWAYS)
-    return list(dict.fromkeys(_resolve(current_key(word, ALWAYS), list(keys), live, flat) for word in by))
+    return list(dict.fromkeys(_resolve(current_key(word, ALWAYS), keys, live, configs) for word in by))
 
 
-def _resolve(word: str, keys: list[str], live: list[str], flat: Sequence[Mapping[str, Any]]) -> str:
+def _resolve(word: str, keys: list[str], live: list[str], configs: Sequence[Mapping[str, Any]]) -> str:
     if word in ("seed", "chain"):
         raise BnnbenchError(f"by: '{word}' repeats an experiment: the means are taken over it, it makes no groups.")
     if word in PARTS or word in live:
@@ -58,7 +57,7 @@ def _resolve(word: str, keys: list[str], live: list[str], flat: Sequence[Mapping
     short = {key.rpartition(".")[2]: key for key in live}
     near = [short.get(name, name) for name in difflib.get_close_matches(word, [*PARTS, *keys, *short], n=2, cutoff=0.6)]
     hint = f" Did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
-    differ = brief([key for key in varying(flat, without=("seed",)) if not neutral(key)])
+    differ = brief(differing(configs))
     raise BnnbenchError(
         f"by: no configuration key '{word}' in these runs.{hint} What differs: {', '.join(differ) or 'nothing'}."
     )
@@ -103,8 +102,7 @@ def confounded(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
 
 
 def _differing(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
-    flat = [flatten(run.config) for run in runs]
-    return [key for key in varying(flat, without=(*REPEATS, *by)) if not neutral(key)]
+    return differing([run.config for run in runs], without=(*REPEATS, *by))
 
 
 def brief(keys: Sequence[str]) -> list[str]:

@@ -7,7 +7,6 @@ version recorded. To rename a key, add a line to `RENAMED`.
 from __future__ import annotations
 
 import copy
-import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,11 +57,8 @@ def current_key(key: str, entries: Sequence[Renamed] = RENAMED) -> str:
 
 def tell_of(words: Iterable[str], entries: Sequence[Renamed] = RENAMED) -> None:
     """Name the new word for each of `entries` whose old word is among `words`, keys or overrides."""
-    for word in words:
-        key = re.split(r"[^\w.]", word.lstrip("+~"), maxsplit=1)[0]
-        for entry in entries:
-            if key == entry.old or key.startswith(f"{entry.old}."):
-                _tell(entry)
+    keys = [re.split(r"[^\w.]", word.lstrip("+~"), maxsplit=1)[0] for word in words]
+    _tell([e for e in entries if any(key == e.old or key.startswith(f"{e.old}.") for key in keys)])
 
 
 def current_overrides(overrides: Sequence[str], entries: Sequence[Renamed] = RENAMED) -> list[str]:
@@ -80,6 +76,7 @@ def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     Where both are there the old one holds: it is what a user has written over the default of the new one.
     """
     config = copy.deepcopy(dict(raw))
+    moved = []
     for entry in RENAMED:
         found = _get(config, entry.old, _ABSENT)
         if found is _ABSENT or (entry.applies is not None and not entry.applies(config)):
@@ -91,14 +88,21 @@ def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         for part in path:
             place = place.setdefault(part, {})
         place[last] = _merged(place.get(last), found)
-        _tell(entry)
+        moved.append(entry)
+    _tell(moved)
     return config
 
 
-@functools.cache
-def _tell(entry: Renamed) -> None:
-    """Name the new word for an old one, once in a process."""
-    print(f"note: {entry.old} is called {entry.new} now", file=sys.stderr, flush=True)
+_told: set[str] = set()
+
+
+def _tell(entries: Iterable[Renamed]) -> None:
+    """Name the new words for old ones in one line, each once in a process."""
+    news = [entry for entry in entries if entry.old not in _told]
+    _told.update(entry.old for entry in news)
+    if news:
+        words = ", ".join(f"{entry.old} is called {entry.new} now" for entry in news)
+        print(f"note: {words}", file=sys.stderr, flush=True)
 
 
 _ABSENT = object()

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import OmegaConf
 from rich.table import Table
 
+from bnnbench.config.effect import declared_as, within
 from bnnbench.experiment.progress import make_console
 from bnnbench.store import files
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from bnnbench.tune.search import Search
 
 SEEDS = "0,1,2,3,4"  # of the runs that the last line of a search proposes
-# Where and on what a run is made is for whoever runs the best settings to say.
-LEFT_OUT = ("name", "results", "device", "threads", "data", "checkpoint_every", "force", "seed")
 
 
 def write_best(search: Search, trials: int, metric: str, parser: OverridesParser) -> Path | None:
@@ -30,11 +29,13 @@ def write_best(search: Search, trials: int, metric: str, parser: OverridesParser
     study, best = search.study, search.study.best(trials)
     if best is None:
         return None
+    # Where and on what a run is made is for whoever runs the best settings to say.
+    left_out = {"seed", "eval.splits", *declared_as("place")}
     groups, values = [], OmegaConf.create({})
     for override in parser.parse_overrides([*search.overrides, *study.overrides(best)]):
         key = override.key_or_group
         loader = override.config_loader
-        if key == "eval.splits" or key.partition(".")[0] in LEFT_OUT:
+        if within(key, left_out):
             continue
         if loader is not None and "." not in key and loader.get_group_options(key):
             place = f"{key}@{override.package}" if override.package else key

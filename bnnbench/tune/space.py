@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from bnnbench.config.effect import declared_as, not_compared, within
 from bnnbench.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ LR = "method.optimizer.lr"
 FACTOR = 30  # the default space is the step size, from a FACTOR-th of its value to FACTOR times it
 DIGITS = 4  # that a drawn number keeps
 EDGE = 0.05  # of its range: so near to an end, the best is said to lie at the edge
-# They say what is compared, on what and where it lies: one value each.
-GIVEN = (
-    *("dataset", "experiment", "seed", "name", "results", "force", "chosen", "data", "eval", "device", "threads"),
-    "checkpoint_every",
-)
 
 
 @dataclass(frozen=True)
@@ -125,6 +121,8 @@ def read(overrides: Sequence[Override]) -> Question:
     fixed: list[Override] = []
     space: dict[str, Dimension] = {}
     typed: dict[tuple[str, str | None], Override] = {}
+    # They say what is compared, on what and where it lies, or nothing: one value each.
+    given = {"dataset", "experiment", *not_compared(), *declared_as("always", "place", "label")}
     for override in overrides:
         key = override.key_or_group
         if override.is_delete():
@@ -146,7 +144,7 @@ def read(overrides: Sequence[Override]) -> Question:
                 raise ConfigError(f"{override.input_line}: there is no such method.")
         elif not override.is_sweep_override():
             fixed.append(override)
-        elif key.partition(".")[0] in GIVEN:
+        elif within(key, given):
             raise ConfigError(
                 f"{override.input_line}: one search is for one value of {key}; give a search to each value."
             )

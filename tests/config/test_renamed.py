@@ -15,9 +15,9 @@ from bnnbench.errors import ConfigError
 
 @pytest.fixture(autouse=True)
 def said_anew() -> Iterator[None]:
-    renamed._tell.cache_clear()
+    renamed._told.clear()
     yield
-    renamed._tell.cache_clear()
+    renamed._told.clear()
 
 
 @pytest.mark.parametrize(

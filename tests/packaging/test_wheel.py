@@ -68,6 +68,7 @@ def environment(wheel, tmp_path_factory) -> Path:
         "bnnbench/conf/config.yaml",
         "bnnbench/conf/method/psgld.yaml",
         "bnnbench/data/files/uci.sha256",
+        "bnnbench/layers/vd.effect.yaml",
         "bnnbench/experiment/run.py",
     ],
 )

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bnnbench.analysis.settings import differing, telling
 from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.store.frame import Run, comparable, flatten, varying
+from bnnbench.store.frame import Run, comparable, flatten
 
-# What does not make another line: replicates (seed), what a run's identity leaves out (config.py), how it was
-# evaluated, and `temperature` and `members`, to which a method's own keys point: only the method's copy has an effect.
-NEUTRAL = (
-    *("seed", "name", "results", "data", "eval", "device", "threads", "checkpoint_every", "force"),
-    *("temperature", "members"),
-)
-NEUTRAL_ANYWHERE = ("reference", "budget")
 SHORT = {"lambda_": "λ", "alpha": "α", "beta": "β", "gamma": "Γ", "temperature": "T", "burn_in": "burn-in"}
 
 
@@ -50,7 +44,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     """Return the runs by configuration and temperature, in the order of their first run."""
     groups: dict[tuple[Any, ...], Group] = {}
     for run in runs:
-        config = {k: v for k, v in flatten(run.config).items() if not neutral(k)}
+        config = telling(run.config)
         # Beside the configuration the effective temperature, by whichever key it was set.
         key = (*sorted((k, comparable(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
         groups.setdefault(key, Group([], config)).runs.append(run)
@@ -79,9 +73,11 @@ def labels(groups: Sequence[Group], sources: Sequence[str], by: str = "method") 
         names.append(name)
         notes.append([note for note in (temperature, source) if note])
     for same in _alike(list(zip(names, map(tuple, notes), strict=True))):
-        keys = _telling([groups[i].config for i in same])
+        keys = _telling([groups[i].runs[0].config for i in same])
         for i in same:
-            words = [describe(k, groups[i].config.get(k), groups[i]) for k in keys]
+            settings, recorded = groups[i].config, flatten(groups[i].runs[0].config)
+            shown = [k for k in keys if k in settings or k not in recorded]  # one without effect has no value to tell
+            words = [describe(k, settings.get(k), groups[i]) for k in shown]
             notes[i] = list(dict.fromkeys([*notes[i], *words]))  # one value may stand under two keys
     entries = [f"{n} ({', '.join(note)})" if note else n for n, note in zip(names, notes, strict=True)]
     for same in _alike(entries):  # only numbers that %g writes alike can still agree
@@ -106,12 +102,6 @@ def describe(key: str, value: Any, of: Group) -> str:
     return f"{SHORT.get(word, word.strip('_').replace('_', ' '))} = {text}"
 
 
-def neutral(key: str) -> bool:
-    """Whether the configuration key makes no other line: it replicates, or it cannot change the numbers."""
-    parts = key.split(".")
-    return parts[0] in NEUTRAL or any(part in NEUTRAL_ANYWHERE for part in parts)
-
-
 def _alike(items: Sequence[Any]) -> list[list[int]]:
     """Return the positions of equal items, for each value that occurs more than once."""
     where: dict[Any, list[int]] = {}
@@ -120,9 +110,9 @@ def _alike(items: Sequence[Any]) -> list[list[int]]:
     return [same for same in where.values() if len(same) > 1]
 
 
-def _telling(configs: Sequence[dict[str, Any]]) -> list[str]:
+def _telling(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the fewest keys that say how the configurations differ: a section's label or name speaks for its rest."""
-    keys = varying(configs)
+    keys = differing(configs)
     for key in [k for k in keys if k.endswith(".label")] + [k for k in keys if k.endswith(".name")]:
         if key in keys:
             keys = [k for k in keys if k == key or not k.startswith(key.rpartition(".")[0] + ".")]
