@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from support.synthetic_runs import row, write_run
@@ -38,6 +39,10 @@ def three(make, tmp_path):
     return tmp_path
 
 
+def repetitions(values):
+    return pd.Series(values, pd.RangeIndex(len(values), name="seed"))
+
+
 def only(comparison):
     (table,) = comparison.tables
     return table
@@ -51,10 +56,10 @@ def by_key(comparison):
 
 
 def test_mean_and_standard_error_by_hand():
-    found = mean([1.0, 2.0, 6.0])
+    found = mean(repetitions([1.0, 2.0, 6.0]))
     assert (found.value, found.count) == (3.0, 3)
     assert found.error == pytest.approx(math.sqrt((4 + 1 + 9) / 2) / math.sqrt(3))
-    assert mean([4.0]).error is None
+    assert mean(repetitions([4.0])).error is None
 
 
 def test_difference_by_hand():

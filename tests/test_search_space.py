@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 pytest.importorskip("optuna", reason="Optuna is not installed: pip install 'bnnbench[tune]'")
 
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
-from bnnbench.tune.objective import check_judge
+from bnnbench.tune.objective import check_objective
 from bnnbench.tune.space import Dimension, around, corners, dimension, read
 from bnnbench.tune.study import ROUND, STARTUP, Study
 
@@ -137,15 +137,23 @@ def test_the_corners_hold_every_end_and_choice_and_a_fraction() -> None:
         ),
         (("dataset.valid=0.1",), "nll", "eval.splits=['valid', 'test']: trials see the validation split alone."),
         (("dataset.valid=0.1", "eval.splits=[valid]", "force=true"), "nll", "force=true: a search repeats no trial."),
-        (("dataset.valid=0.1", "eval.splits=[valid]"), "rmse", "--metric rmse: for digits there are nll, error and"),
-        (("dataset=uci", "dataset.valid=9", "eval.splits=[valid]"), "error", "for boston there are nll and rmse."),
+        (
+            ("dataset.valid=0.1", "eval.splits=[valid]"),
+            "rmse",
+            "--metric rmse: no such measure of digits. Allowed: brier, ",
+        ),
+        (
+            ("dataset=uci", "dataset.valid=9", "eval.splits=[valid]"),
+            "error",
+            "--metric error: no such measure of boston. Allowed: nll, rmse.",
+        ),
     ],
 )
 def test_a_search_that_could_not_be_judged_is_refused(
     compose: Callable[..., dict[str, Any]], words: tuple[str, ...], metric: str, says: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        check_judge(compose(*words), metric)
+        check_objective(compose(*words), metric)
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -210,7 +210,7 @@ def test_the_best_settings_of_a_published_experiment_compose_to_the_trial_they_w
         (("--trials", "0"), "--trials 0: input should be 1 or more."),
         (("--trials", "ten"), "Invalid value for '--trials'"),
         (("-j", "0"), "--jobs 0: input should be 1 or more."),
-        (("--metric", "nil"), "--metric nil: no such metric. Did you mean 'nll'?"),
+        (("--metric", "nil"), "--metric nil: no such measure of digits. Did you mean 'nll'?"),
         (("--force",), "--force: a search repeats no trial."),
     ],
 )

@@ -1,4 +1,4 @@
-"""`bnnbench collect`: all rows of many runs as one CSV, at any time, runs still going included."""
+"""`bnnbench collect`: all rows of many runs as one CSV, at any time, unfinished runs included."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COUNTS = ("iteration", "grad_evals", "members")
 
 
 def collect(paths: Sequence[str | Path] | str | Path, out: Path | None = None) -> None:
-    """Write the frame of `bnnbench.store.frame.load` as CSV, in full precision, and say on stderr what was read.
+    """Write the frame of `bnnbench.store.frame.load` as CSV, in full precision, and report to stderr what was read.
 
     Args:
         paths: folders of runs, folders above them, or metrics.csv files.
-        out: a file ending in .csv, replaced as a whole; None is stdout.
+        out: a file ending in .csv, replaced atomically; None is stdout.
 
     Raises:
-        BnnbenchError: no runs, none of them readable, or no place to write to.
+        BnnbenchError: no runs, none of them readable, or `out` cannot be written.
     """
     target = None if out is None else files.check_target(out, (".csv",))
     runs, damage = read_runs(paths)
@@ -45,4 +45,8 @@ def _account(statuses: Counter[str], damaged: int, rows: pd.DataFrame) -> str:
     total = statuses.total()
     words = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
     left_out = f"; {damaged} damaged left out" if damaged else ""
-    return f"read {total} run{'s' * (total != 1)} ({words}), {len(rows)} row{'s' * (len(rows) != 1)}{left_out}"
+    return f"read {_count(total, 'run')} ({words}), {_count(len(rows), 'row')}{left_out}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun if number == 1 else noun + 's'}"

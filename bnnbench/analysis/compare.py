@@ -1,49 +1,49 @@
 """`bnnbench compare`: groups of finished runs against the best of them, from their CSV and YAML files alone.
 
-Where a mean is taken over repetitions, one repetition is one prediction that a run ends with: that of all its chains
-pooled (``chain = all``) if the run recorded it for the chosen predictor, else that of each chain by itself, for the
-chains of a run share nothing but their data. Repetitions of two groups make a pair if seed, chain and the dataset's
-split agree; a pooled prediction takes the place of chain 0. Runs of one group that agree in all three, copies say, are
-averaged first, so that they are no new evidence. Training seconds belong to a run, not to a chain. Splits of one
-dataset share most of their data, so that standard errors over splits come out too small (Nadeau & Bengio 2003).
+Means are taken over repetitions. A repetition is one prediction that a run ends with: that of all its chains pooled
+(``chain = all``) if the run recorded it for the chosen predictor, else that of each chain by itself, since the chains
+of a run share nothing but their data. Repetitions of two groups make a pair if seed, chain and the dataset's split
+agree; a pooled prediction takes the place of chain 0. Runs of one group that agree in all three, such as copies, are
+averaged first and are no new evidence. Training seconds belong to a run, not to a chain. Splits of one dataset share
+most of their data, so that standard errors over splits come out too small (Nadeau & Bengio 2003).
 
-Each dataset is judged by itself. The best group has the best mean of the first metric. It is picked by the numbers
-that it is then tested on, which makes the p-values a little too small when many groups are close.
+Each dataset is judged by itself. The best group has the best mean of the first metric. It is selected by the numbers
+that it is then tested on, which makes the p-values slightly too small when many groups are close.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
-from bnnbench.analysis.groups import Group, confounded, finer, mixed, resolve, split_up
-from bnnbench.analysis.statistics import Difference, Mean, difference, holm, mean
+from bnnbench.analysis.groups import Group, confounded, finer, mixed, resolve_keys, split_up
+from bnnbench.analysis.predictions import final_rows, measures_in
+from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, mean
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.store.frame import Run, flatten, read_runs
+from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_measure, measures_of
 
-METRICS = ("error", "nll", "brier", "ece", "rmse", "auroc", "sparsity", "train_loss", "seconds")
-MORE_IS_BETTER = ("auroc", "sparsity")
-DEFAULT = ("error", "rmse", "nll", "ece", "seconds")  # those that a dataset has
 PREDICTORS = ("best", "posterior", "current", "per_chain")
 
-Unit = tuple[str, str, str]  # seed, split of the dataset, chain
+UNIT = ("seed", "split", "chain")  # of a repetition; split of the dataset, which may be made several times
+Unit = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Row:
-    """One group.
+class GroupScores:
+    """The scores of one group.
 
     Attributes:
         key: the values of the --by keys, as words.
-        prediction: what was judged: "posterior", "last iterate", "5 chains pooled".
+        prediction: the prediction that was scored: "posterior", "last iterate", "5 chains pooled".
         means: metric → mean over repetitions; a metric without values is missing.
-        seeds: how many seeds.
-        difference: from the best group in the first metric; None for the best itself.
+        seeds: number of seeds.
+        difference: from the first group in the first metric; None for the first group itself.
     """
 
     key: tuple[str, ...]
@@ -55,34 +55,41 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The groups of one dataset, the best first.
+    """The groups of one dataset, the best first; the lowest first if the main metric has no direction.
 
     Attributes:
-        dataset: its label.
-        split: the split that the scores are from.
+        dataset: label of the dataset.
+        split: split that the scores are from.
         by: the resolved keys.
-        metrics: the first is the one that groups are compared in.
+        metrics: names; the groups are ordered and compared by the first.
+        measures: name → how to show it, for all `metrics`.
         rows: one per group.
-        mixed: keys other than the seed that differ within a group.
-        finer: keys of groups without such a mixture.
+        mixed: keys other than the seed that vary within a group.
+        finer: keys that make groups without such a mixture.
         confounded: keys that differ between groups beside `by`.
-        machines: devices and threads that the seconds are from, if they are asked for and several.
+        machines: devices and threads behind the seconds, if seconds are shown and come from several.
     """
 
     dataset: str
     split: str
     by: list[str]
     metrics: list[str]
-    rows: list[Row]
+    measures: dict[str, Measure]
+    rows: list[GroupScores]
     mixed: list[str]
     finer: list[str]
     confounded: list[str]
     machines: list[str]
 
+    @property
+    def first(self) -> str:
+        """Word for the group that the others are compared with."""
+        return "lowest" if self.measures[self.metrics[0]].more_is_better is None else "best"
+
 
 @dataclass
 class Comparison:
-    """All tables, how many runs were left out for which reason, and what is wrong with the unreadable ones."""
+    """All tables, the number of runs left out by reason, and the damage of unreadable ones."""
 
     tables: list[Table]
     left_out: Counter[str] = field(default_factory=Counter)
@@ -101,37 +108,37 @@ def compare(
 
     Args:
         paths: folders of runs, folders above them, or metrics.csv files.
-        by: what tells the groups apart: ``method``, ``model``, or configuration keys such as ``method.optimizer.lr``.
-        metrics: measures of metrics.csv or ``seconds`` (of training), the one to compare in first; by default error
-            (regression: RMSE), NLL, ECE and seconds.
+        by: settings that define the groups: ``method``, ``model``, or configuration keys such as
+            ``method.optimizer.lr``.
+        metrics: measures of metrics.csv, those that a run's own task declares, or ``seconds`` (of training). The groups
+            are compared in the first. Default: the task's score (error, RMSE), NLL, ECE and seconds.
         split: ``test``, ``valid`` or the name of an out-of-distribution set.
         predictor: ``best`` (the posterior mean; the last iterate where a method has none), ``posterior``, ``current``
-            (the last iterate), or ``per_chain`` (as ``best``, but of each chain by itself, never pooled).
+            (the last iterate), or ``per_chain`` (as ``best``, but each chain by itself, never pooled).
 
     Raises:
         BnnbenchError: a name is unknown, no run is finished, or a metric has no values.
     """
-    for what, given, allowed in (
-        ("predictor", [predictor], PREDICTORS),
-        ("metric", metrics or [], METRICS),
-    ):
-        for word in given:
-            if word not in allowed:
-                raise BnnbenchError(f"{what}: no '{word}'.{did_you_mean(word, allowed)}")
+    if predictor not in PREDICTORS:
+        raise BnnbenchError(f"predictor: no '{predictor}'.{did_you_mean(predictor, PREDICTORS)}")
     runs, damage = read_runs(paths)
+    measures = {**measures_in(runs), SECONDS.name: SECONDS}
+    for metric in metrics or []:
+        if metric not in measures:
+            raise BnnbenchError(f"metric: no '{metric}'.{did_you_mean(metric, measures)}")
     finished = [run for run in runs if run.status == "finished"]
     left_out = Counter(run.status for run in runs if run.status != "finished")
     if damage:
         left_out["damaged"] = len(damage)
     if not finished:
         counts = ", ".join(f"{n} {status}" for status, n in left_out.items())
-        raise BnnbenchError(f"None of these runs is finished ({counts}): there is nothing to compare yet.")
-    keys = resolve(by, finished)
+        raise BnnbenchError(f"None of these runs is finished ({counts}): nothing to compare yet.")
+    keys = resolve_keys(by, finished)
     splits = {name for run in finished for name in run.metrics["split"].unique()}
     if split not in splits:
         raise BnnbenchError(f"split: no '{split}' in these runs.{did_you_mean(split, splits)}")
-    judged = [_judge(run, split, predictor, keys) for run in finished]
-    measured = _measured(judged)
+    scored = [_final_scores(run, split, predictor, keys) for run in finished]
+    measured = _measured(scored)
     if not measured:
         raise BnnbenchError(f"predictor: none of these runs has a '{predictor}' prediction of '{split}'.")
     for metric in metrics or []:
@@ -140,18 +147,19 @@ def compare(
             raise BnnbenchError(f"metric: these runs have no values of '{metric}' on '{split}'.{hint}")
     tables = []
     for dataset in dict.fromkeys(run.name("dataset") for run in finished):
-        table, without = _table([one for one in judged if one.run.name("dataset") == dataset], keys, metrics, split)
+        those = [one for one in scored if one.run.name("dataset") == dataset]
+        table, without = _table(those, keys, metrics, split, measures)
         tables += [table] if table else []
         if without:
             left_out[f"without {metrics[0] if metrics else 'scores'} of '{predictor}' on '{split}'"] += without
     if not tables:
         allowed = did_you_mean("", measured)
-        raise BnnbenchError(f"metric: these runs have no error, RMSE, NLL or ECE on '{split}'.{allowed}")
+        raise BnnbenchError(f"metric: these runs have no score, NLL or ECE on '{split}'.{allowed}")
     return Comparison(tables, left_out, damage)
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Scores:
     """A run and its last evaluation: metric → repetition → value."""
 
     run: Run
@@ -159,101 +167,93 @@ class _Judged:
     values: dict[str, dict[Unit, float]]
 
 
-def _judge(run: Run, split: str, predictor: str, by: Sequence[str]) -> _Judged:
-    rows, prediction = _last(run, split, predictor)
+def _final_scores(run: Run, split: str, predictor: str, by: Sequence[str]) -> _Scores:
+    rows, prediction = final_rows(run, split, predictor)
+    last, _ = final_rows(run, split, "current")
     seed = str(run.folder.name if run.seed is None else run.seed)  # without a seed each folder repeats by itself
     part = "" if "dataset.split" in by else str(flatten(run.config).get("dataset.split", ""))
     values: dict[str, dict[Unit, float]] = {}
-    for metric in METRICS:
-        if metric == "seconds":
-            units = dict.fromkeys([(seed, part, "")][: len(rows)], float(rows["train_seconds"].max()))
-        else:
-            chains = ["0" if chain == "all" else str(chain) for chain in rows["chain"]]
-            units = {(seed, part, c): float(v) for c, v in zip(chains, rows[metric], strict=True)}
-        values[metric] = {unit: value for unit, value in units.items() if not math.isnan(value)}
-    return _Judged(run, prediction, {metric: units for metric, units in values.items() if units})
-
-
-def _last(run: Run, split: str, predictor: str) -> tuple[pd.DataFrame, str]:
-    """Return the rows of the last evaluation that `predictor` means, one per repetition, and words for them."""
-    rows = run.metrics[run.metrics["iteration"] == run.metrics["iteration"].max()]
-    rows = rows[rows["split"] == split]
-    if predictor == "per_chain":
-        rows = rows[rows["chain"] != "all"]
-    current, posterior = (rows[rows["predictor"] == word] for word in ("current", "posterior"))
-    if predictor == "current" or (predictor != "posterior" and posterior.empty):
-        return current, "last iterate"
-    pooled = posterior[posterior["chain"] == "all"]
-    if pooled.empty:
-        return posterior, "posterior"
-    return pooled, f"{run.config.get('chains')} chains pooled"
+    for name, measure in measures_of(run.manifest).items():
+        # Of the weights a run records one value per chain, whatever predicts.
+        of = last if measure.of_chain and not rows[name].notna().any() else rows
+        chains = ["0" if chain == "all" else str(chain) for chain in of["chain"]]
+        units = {(seed, part, chain): float(value) for chain, value in zip(chains, of[name], strict=True)}
+        values[name] = {unit: value for unit, value in units.items() if not math.isnan(value)}
+    if len(rows) and not math.isnan(seconds := float(rows["train_seconds"].max())):
+        values[SECONDS.name] = {(seed, part, ""): seconds}
+    return _Scores(run, prediction, {name: units for name, units in values.items() if units})
 
 
 def _table(
-    judged: Sequence[_Judged], by: list[str], wanted: Sequence[str] | None, split: str
+    scored: Sequence[_Scores],
+    by: list[str],
+    wanted: Sequence[str] | None,
+    split: str,
+    measures: Mapping[str, Measure],
 ) -> tuple[Table | None, int]:
     """Return the table of one dataset, None if the main metric has no values; and how many runs lack that metric."""
-    measured = _measured(judged)
-    metrics = list(dict.fromkeys(wanted or [metric for metric in DEFAULT if metric in measured]))
-    main = metrics[0] if metrics else "seconds"
-    if main not in measured or (not wanted and main == "seconds"):  # nothing but seconds is no score
-        return None, len(judged)
-    here = {one.run.folder: one for one in judged if main in one.values}
-    groups = split_up([one.run for one in here.values()], by)
-    values = [_collect([here[run.folder] for run in group.runs], metrics) for group in groups]
+    measured = _measured(scored)
+    default = [main_measure(scored[0].run.manifest, measured).name, *BESIDE_THE_SCORE, SECONDS.name]
+    metrics = list(dict.fromkeys(wanted or [metric for metric in default if metric in measured]))
+    main = metrics[0] if metrics else SECONDS.name
+    if main not in measured or (not wanted and main == SECONDS.name):  # seconds alone are no score
+        return None, len(scored)
+    with_main = {one.run.folder: one for one in scored if main in one.values}
+    groups = split_up([one.run for one in with_main.values()], by)
+    values = [_collect([with_main[run.folder] for run in group.runs], metrics) for group in groups]
     rows = [
-        Row(
+        GroupScores(
             group.key,
-            ", ".join(dict.fromkeys(here[run.folder].prediction for run in group.runs)),
-            {metric: mean(list(mine[metric].values())) for metric in metrics if mine[metric]},
-            len({unit[0] for unit in mine[main]}),
+            ", ".join(dict.fromkeys(with_main[run.folder].prediction for run in group.runs)),
+            {metric: mean(repeated[metric]) for metric in metrics if len(repeated[metric])},
+            repeated[main].index.get_level_values("seed").nunique(),
         )
-        for group, mine in zip(groups, values, strict=True)
+        for group, repeated in zip(groups, values, strict=True)
     ]
-    sign = -1 if main in MORE_IS_BETTER else 1
+    sign = -1 if measures[main].more_is_better else 1
     order = sorted(range(len(rows)), key=lambda i: sign * rows[i].means[main].value)
-    best = values[order[0]][main]
-    differences = [difference(values[i][main], best) for i in order[1:]]
+    best = values[order[0]][main].to_dict()
+    differences = [difference(values[i][main].to_dict(), best) for i in order[1:]]
     corrected = holm([d.p for d in differences])
     ranked = [rows[order[0]]]
     for i, d, p in zip(order[1:], differences, corrected, strict=True):
         ranked.append(replace(rows[i], difference=replace(d, p_holm=p)))
-    found = Table(
+    table = Table(
         dataset=groups[0].runs[0].label("dataset"),
         split=split,
         by=by,
         metrics=metrics,
+        measures={metric: measures[metric] for metric in metrics},
         rows=ranked,
         mixed=mixed(groups, by),
         finer=finer(groups, by),
         confounded=confounded(groups, by),
-        machines=_machines(groups) if "seconds" in metrics else [],
+        machines=_machines(groups) if SECONDS.name in metrics else [],
     )
-    return found, len(judged) - len(here)
+    return table, len(scored) - len(with_main)
 
 
-def _collect(judged: Sequence[_Judged], metrics: Sequence[str]) -> dict[str, dict[Unit, float]]:
-    """Return metric → repetition → value of one group, what agrees in all of a repetition averaged."""
-    collected: dict[str, dict[Unit, float]] = {}
+def _collect(scored: Sequence[_Scores], metrics: Sequence[str]) -> dict[str, pd.Series]:
+    """Return metric → repetition → value of one group."""
+    collected = {}
     for metric in metrics:
-        several: dict[Unit, list[float]] = {}
-        for one in judged:
-            for unit, value in one.values.get(metric, {}).items():
-                several.setdefault(unit, []).append(value)
-        collected[metric] = {unit: sum(found) / len(found) for unit, found in several.items()}
+        units = [unit for one in scored for unit in one.values.get(metric, ())]
+        values = [value for one in scored for value in one.values.get(metric, {}).values()]
+        index = pd.MultiIndex.from_arrays(list(zip(*units, strict=True)) or [()] * len(UNIT), names=UNIT)
+        collected[metric] = by_repetition(pd.Series(values, index, dtype=float))
     return collected
 
 
-def _measured(judged: Iterable[_Judged]) -> list[str]:
-    return list(dict.fromkeys(metric for one in judged for metric in one.values))
+def _measured(scored: Iterable[_Scores]) -> list[str]:
+    return list(dict.fromkeys(metric for one in scored for metric in one.values))
 
 
 def _machines(groups: Sequence[Group]) -> list[str]:
     facts = [run.manifest for group in groups for run in group.runs]
     words = [
-        f"{m.get('device_name')} with {m.get('threads')} thread{'s' * (m.get('threads') != 1)}"
+        f"{m.get('device_name')} with {m.get('threads')} {'thread' if m.get('threads') == 1 else 'threads'}"
         for m in facts
         if m.get("device_name")
     ]
-    found = list(dict.fromkeys(words))
-    return found if len(found) > 1 else []
+    distinct = list(dict.fromkeys(words))
+    return distinct if len(distinct) > 1 else []

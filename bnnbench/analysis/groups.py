@@ -1,4 +1,4 @@
-"""Which runs `compare` puts in one group, and which settings differ that its user may not have thought of."""
+"""Groups of runs: replicates of one configuration, and the groups that `--by` asks for, with what else differs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPEATS = ("seed", "dataset.split")  # an experiment is repeated over these, and
 
 @dataclass
 class Group:
-    """Runs that agree in what was asked for.
+    """Runs that agree in the `--by` keys.
 
     Attributes:
         key: the values of the --by keys, as words.
@@ -29,22 +29,60 @@ class Group:
     runs: list[Run]
 
 
-def resolve(by: Sequence[str], runs: Sequence[Run]) -> list[str]:
-    """Return the configuration keys meant by `by`: in full, a section with a name, or an ending that only one key has.
+@dataclass
+class Replicates:
+    """Runs of one configuration under several seeds: one line of a figure, one row of a table of scores.
+
+    Attributes:
+        runs: the replicates.
+        config: flat configuration without what cannot change the numbers.
+    """
+
+    runs: list[Run]
+    config: dict[str, Any]
+
+    @property
+    def method(self) -> str:
+        """The method's name, as typed on the command line."""
+        return self.runs[0].name("method")
+
+    @property
+    def temperature(self) -> str | None:
+        """The effective temperature in words: ``1/N``, a number, or None for an optimiser."""
+        manifest = self.runs[0].manifest  # all replicates agree
+        temperature, data = manifest.get("temperature"), manifest.get("num_data") or 1
+        if not isinstance(temperature, (int, float)):
+            return None
+        return "1/N" if data > 1 and abs(temperature * data - 1) < 1e-9 else f"{temperature:g}"
+
+
+def replicates(runs: Sequence[Run]) -> list[Replicates]:
+    """Return `runs` grouped by configuration and temperature, in the order of first appearance."""
+    groups: dict[tuple[Any, ...], Replicates] = {}
+    for run in runs:
+        config = telling(run.config)
+        # Beside the configuration the effective temperature, by whichever key it was set.
+        key = (*sorted((k, comparable(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
+        groups.setdefault(key, Replicates([], config)).runs.append(run)
+    return list(groups.values())
+
+
+def resolve_keys(by: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    """Return the full configuration keys that `by` abbreviates: a section with a name, or an unambiguous ending.
 
     Raises:
-        BnnbenchError: no such key, several that end so, or the seed, which is what the means are taken over.
+        BnnbenchError: no such key, several with that ending, or the seed, which the means are taken over.
     """
     configs = [run.config for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in flatten(config)))
     live = list(dict.fromkeys(key for config in configs for key in telling(config)))
     tell_of(by, ALWAYS)
-    return list(dict.fromkeys(_resolve(current_key(word, ALWAYS), keys, live, configs) for word in by))
+    return list(dict.fromkeys(_resolve_key(current_key(word, ALWAYS), keys, live, configs) for word in by))
 
 
-def _resolve(word: str, keys: list[str], live: list[str], configs: Sequence[Mapping[str, Any]]) -> str:
+def _resolve_key(word: str, keys: list[str], live: list[str], configs: Sequence[Mapping[str, Any]]) -> str:
     if word in ("seed", "chain"):
-        raise BnnbenchError(f"by: '{word}' repeats an experiment: the means are taken over it, it makes no groups.")
+        raise BnnbenchError(f"by: '{word}' repeats an experiment: means are taken over it, so it cannot define groups.")
     if word in PARTS or word in live:
         return word
     if f"{word}.name" in keys:
@@ -64,7 +102,7 @@ def _resolve(word: str, keys: list[str], live: list[str], configs: Sequence[Mapp
 
 
 def split_up(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
-    """Return the runs by the values of the resolved keys `by`, in the order of their first run."""
+    """Return `runs` grouped by the values of the resolved keys `by`, in the order of first appearance."""
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
         flat = flatten(run.config)
@@ -75,13 +113,13 @@ def split_up(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
 
 
 def mixed(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return the keys, seed and split aside, that differ within at least one group, so that a mean hides them."""
+    """Return the keys, other than seed and split, that vary within at least one group and are averaged over."""
     keys = dict.fromkeys(key for group in groups for key in _differing(group.runs, by))
     return brief(list(keys))
 
 
 def finer(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return `by` with keys of `mixed` added, one if that is enough, so that no group is mixed any more."""
+    """Return `by` extended by as few keys of `mixed` as make every group uniform: one where that suffices."""
     runs, keys = [run for group in groups for run in group.runs], mixed(groups, by)
     for longer in ([*by, key] for key in keys):
         if not mixed(split_up(runs, longer), longer):
@@ -90,9 +128,9 @@ def finer(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
 
 
 def confounded(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return the keys that differ between groups though they belong to none of `by`: an unlike budget or prior, say.
+    """Return the keys that differ between groups beside those in `by`: another budget or prior, say.
 
-    What a method or model is made of belongs to it; what differs within a group already is left to `mixed`.
+    Settings of a method or model in `by` belong to it; keys that vary within a group are reported by `mixed`.
     """
     within = {key for group in groups for key in _differing(group.runs, by)}
     named = [key for key in [*by, *within] if key in PARTS or key.endswith(".name")]
@@ -106,7 +144,7 @@ def _differing(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
 
 
 def brief(keys: Sequence[str]) -> list[str]:
-    """Return the fewest keys that say the same: where a section's name differs, the section speaks for all below it."""
+    """Return `keys` without those below a section whose name is among them: the section stands for its settings."""
     for key in [key for key in keys if key.endswith(".name")]:
         section = key.removesuffix(".name")
         word = section if section in PARTS else key

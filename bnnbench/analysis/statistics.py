@@ -1,15 +1,15 @@
-"""Means over repetitions and paired differences between two groups of them: functions of plain numbers.
+"""Means over repetitions and paired differences between two groups of them, as functions of numbers alone.
 
-scipy is imported by the functions, for it costs more time than everything else that a command line loads.
+scipy is imported inside a function: it takes longer to load than all else on the command line.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 LEVEL = 0.95  # of the intervals
 
@@ -28,13 +28,13 @@ class Difference:
     """The mean over `pairs` of x − y, with Student's interval and the paired t test of "the mean difference is 0".
 
     Attributes:
-        pairs: repetitions that both have; with none, everything else is None.
+        pairs: repetitions common to both; without any, all other attributes are None.
         value: the mean difference.
-        low: lower end of the interval; None with fewer than two pairs, or if all pairs differ by the same amount, when
-            the test says nothing.
+        low: lower end of the interval; None with fewer than two pairs, or if all pairs differ by the same amount, where
+            the test is undefined.
         high: its upper end.
         p: the two-sided p-value.
-        p_holm: the same, corrected for all groups that were tested against the best.
+        p_holm: the p-value corrected for all groups tested against the best.
     """
 
     pairs: int
@@ -45,20 +45,41 @@ class Difference:
     p_holm: float | None = None
 
 
-def mean(values: Sequence[float]) -> Mean:
-    """Return the mean of `values`, at least one, and its standard error."""
-    x = np.asarray(values, float)
-    return Mean(float(x.mean()), float(x.std(ddof=1) / math.sqrt(len(x))) if len(x) > 1 else None, len(x))
+def by_repetition(values: pd.Series) -> pd.Series:
+    """Return the mean of the values that agree in the whole index: a copy of a run is no new evidence."""
+    return values.groupby(level=list(values.index.names)).mean()
+
+
+def means(values: pd.Series, at: str) -> pd.DataFrame:
+    """Return the mean over repetitions and its standard error s/√n at each point, after averaging copies.
+
+    Args:
+        values: indexed by the level `at` and by the levels that make up a repetition, such as seed and chain.
+        at: name of the level of points, such as iteration.
+
+    Returns:
+        Columns ``value``, ``error`` (nan with fewer than two repetitions) and ``count``, by increasing `at`.
+    """
+    points = by_repetition(values).groupby(level=at)
+    count = points.count()
+    return pd.DataFrame({"value": points.mean(), "error": points.std(ddof=1) / np.sqrt(count), "count": count})
+
+
+def mean(values: pd.Series) -> Mean:
+    """Return the mean of `values`, indexed by repetition and at least one, as `means` at a single point."""
+    at_once = pd.concat({0: values}, names=["point"])
+    value, error, count = means(at_once, "point").iloc[0]
+    return Mean(float(value), None if count < 2 else float(error), int(count))
 
 
 def difference(x: Mapping[Hashable, float], y: Mapping[Hashable, float]) -> Difference:
-    """Return x − y over the repetitions that both name, by Student's paired t test (Student 1908).
+    """Return x − y over the common repetitions, by Student's paired t test (Student 1908).
 
         d̄ ± t_{n−1, 0.975} s_d/√n,    t = d̄ / (s_d/√n) with n − 1 degrees of freedom
 
     Args:
         x: repetition → value.
-        y: the same of the group compared with.
+        y: the same for the group compared with.
     """
     from scipy import stats
 
@@ -76,10 +97,10 @@ def difference(x: Mapping[Hashable, float], y: Mapping[Hashable, float]) -> Diff
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Return the p-values corrected for their number m: the k-th smallest becomes max_{j≤k} min(1, (m−j+1) p_(j)).
+    """Return p-values corrected for their number m: the k-th smallest becomes max_{j≤k} min(1, (m−j+1) p_(j)).
 
-    That controls the probability of even one false finding, whatever the tests' dependence (Holm 1979). A None is no
-    test: it stays and does not count.
+    Controls the probability of any false rejection, whatever the dependence of the tests (Holm 1979). None stands for
+    a test that could not be made; it is returned as None and does not count.
     """
     made = sorted((value, i) for i, value in enumerate(p) if value is not None)
     corrected: list[float | None] = [None] * len(p)

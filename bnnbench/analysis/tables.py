@@ -1,11 +1,10 @@
-"""A comparison as a table for eyes (rich), for a page (Markdown) and for programs (CSV, full precision)."""
+"""A comparison as a table for the terminal (rich), for a page (Markdown) and for programs (CSV, full precision)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from rich import box
@@ -13,36 +12,16 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bnnbench.analysis.compare import Comparison, Row, Table
+from bnnbench.analysis.compare import Comparison, GroupScores, Table
 from bnnbench.analysis.statistics import LEVEL, Difference, Mean
 from bnnbench.store import files
+from bnnbench.tasks.measures import Measure
 
 ENDINGS = (".csv", ".md")
 
 
-class Shown(NamedTuple):
-    """How a metric is shown: its words, what it is multiplied by, decimals at least."""
-
-    word: str
-    scale: float
-    decimals: int
-
-
-SHOWN = {
-    "error": Shown("error %", 100, 2),
-    "nll": Shown("NLL", 1, 4),
-    "brier": Shown("Brier", 1, 4),
-    "ece": Shown("ECE %", 100, 2),
-    "rmse": Shown("RMSE", 1, 4),
-    "auroc": Shown("AUROC", 1, 4),
-    "sparsity": Shown("sparsity %", 100, 2),
-    "train_loss": Shown("training loss", 1, 4),
-    "seconds": Shown("train s", 1, 1),
-}
-
-
-def show(comparison: Comparison, console: Console, out: Path | None = None) -> None:
-    """Print every table with its notes, and write them all to `out`, a path that `files.check_target` has returned."""
+def print_comparison(comparison: Comparison, console: Console, out: Path | None = None) -> None:
+    """Print every table with its notes, and write all of them to `out`, a path returned by `files.check_target`."""
     for table in comparison.tables:
         _print(console, table)
     for line in _account(comparison):
@@ -53,7 +32,10 @@ def show(comparison: Comparison, console: Console, out: Path | None = None) -> N
 
 
 def to_csv(comparison: Comparison) -> str:
-    """Return one line per group: means and standard errors in the units of metrics.csv, and the paired comparison."""
+    """Return one line per group: means and standard errors in the units of metrics.csv, and the paired comparison.
+
+    ``best`` marks the best group; it is empty where the main metric has no direction.
+    """
     lines = []
     for table in comparison.tables:
         for row in table.rows:
@@ -62,11 +44,12 @@ def to_csv(comparison: Comparison) -> str:
             line |= {"prediction": row.prediction, "seeds": row.seeds}
             line["repetitions"] = row.means[table.metrics[0]].count
             for metric in table.metrics:
-                found = row.means.get(metric)
-                line[f"{metric}_mean"] = found.value if found else None
-                line[f"{metric}_se"] = found.error if found else None
+                average = row.means.get(metric)
+                line[f"{metric}_mean"] = average.value if average else None
+                line[f"{metric}_se"] = average.error if average else None
             d = row.difference
-            line |= {"compared_in": table.metrics[0], "best": d is None, "pairs": d.pairs if d else None}
+            best = d is None if table.first == "best" else None
+            line |= {"compared_in": table.metrics[0], "best": best, "pairs": d.pairs if d else None}
             line |= {"difference": d.value if d else None, "low": d.low if d else None, "high": d.high if d else None}
             line |= {"p": d.p if d else None, "p_holm": d.p_holm if d else None}
             lines.append(line)
@@ -76,7 +59,7 @@ def to_csv(comparison: Comparison) -> str:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Return what is printed as a Markdown page."""
+    """Return the tables and notes as a Markdown page."""
     parts = []
     for table in comparison.tables:
         header, rows = cells(table)
@@ -93,21 +76,27 @@ def to_markdown(comparison: Comparison) -> str:
 def cells(table: Table) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of cells, numbers in the units that the header names."""
     main = table.metrics[0]
-    word, scale, _ = SHOWN[main]
+    scale = table.measures[main].scale
     repeated = any(row.means[main].count != row.seeds for row in table.rows)
-    header = [*_by(table.by).split(","), *(SHOWN[metric].word for metric in table.metrics)]
+    header = [*_by(table.by).split(","), *(table.measures[metric].head for metric in table.metrics)]
     header += ["seeds", *(["repetitions"] if repeated else []), "prediction"]
     compared = len(table.rows) > 1
     unpaired = any(row.difference and row.difference.pairs != row.means[main].count for row in table.rows)
     if compared:
-        header += [f"Δ {word}", *(["pairs"] if unpaired else []), f"{100 * LEVEL:.0f} % interval", "p", "p (Holm)"]
-    places = {metric: _places(metric, table.rows) for metric in table.metrics}
+        header += [
+            f"Δ {table.measures[main].head}",
+            *(["pairs"] if unpaired else []),
+            f"{100 * LEVEL:.0f} % interval",
+            "p",
+            "p (Holm)",
+        ]
+    places = {metric: _places(table.measures[metric], table.rows) for metric in table.metrics}
     rows = []
     for row in table.rows:
-        line = [*row.key, *(_mean(row.means.get(m), SHOWN[m].scale, places[m]) for m in table.metrics)]
+        line = [*row.key, *(_mean(row.means.get(m), table.measures[m].scale, places[m]) for m in table.metrics)]
         line += [str(row.seeds), *([str(row.means[main].count)] if repeated else []), row.prediction]
         if compared:
-            value, *rest = _difference(row.difference, scale, places[main])
+            value, *rest = _difference(row.difference, scale, places[main], table.first)
             pairs = str(row.difference.pairs) if row.difference else ""
             line += [value, *([pairs] if unpaired else []), *rest]
         rows.append(line)
@@ -115,30 +104,30 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def notes(table: Table) -> list[str]:
-    """Return the lines below a table: what its numbers are, and what they hide."""
+    """Return the lines below a table: the meaning of its numbers, and their caveats."""
     main = table.metrics[0]
     counts = [row.means[main].count for row in table.rows]
-    lines = [
-        "±: one standard error over the repetitions (seed, chain, split of the dataset)." if max(counts) > 1 else ""
-    ]
+    lines = []
+    if max(counts) > 1:
+        lines.append("±: one standard error over the repetitions (seed, chain, split of the dataset).")
     tests = sum(row.difference is not None and row.difference.p is not None for row in table.rows)
     if tests:
         corrected = f"; Holm's correction over {tests} tests" if tests > 1 else ""
-        lines.append(f"Δ: mean of the differences to the best, paired by repetition; Student's t{corrected}.")
+        lines.append(f"Δ: mean of the differences to the {table.first}, paired by repetition; Student's t{corrected}.")
     if single := sum(count == 1 for count in counts):
         lines.append(f"{single} of {len(counts)} groups have one repetition: no standard error, no interval, no test.")
     if any(row.difference and row.difference.pairs > 1 and row.difference.p is None for row in table.rows):
-        lines.append("Where all pairs differ by the same amount there is no spread, and so no interval and no test.")
+        lines.append("Where all pairs differ by the same amount there is no spread, hence no interval and no test.")
     if len(table.rows) == 1:
         lines.append(f"Only one group ({', '.join(table.rows[0].key)}): nothing to compare it with.")
     if table.mixed:
         keys = ", ".join(table.mixed)
-        lines.append(f"Within a group more varies than the seed, and is averaged: {keys}. Take --by {_by(table.finer)}")
+        lines.append(f"Within a group more than the seed varies and is averaged: {keys}. Take --by {_by(table.finer)}")
     if table.confounded:
         lines.append(f"The groups differ in more than {_by(table.by)}: {', '.join(table.confounded)}.")
     if table.machines:
         lines.append(f"The seconds are from different machines: {'; '.join(table.machines)}.")
-    return [line for line in lines if line]
+    return lines
 
 
 def _print(console: Console, table: Table) -> None:
@@ -173,30 +162,29 @@ def _account(comparison: Comparison) -> list[str]:
     return lines + [f"damaged: {reason}" for reason in comparison.damage]
 
 
-def _places(metric: str, rows: Sequence[Row]) -> int:
+def _places(measure: Measure, rows: Sequence[GroupScores]) -> int:
     """Return the decimals that show two digits of the smallest standard error, but no more than two extra ones."""
-    shown = SHOWN[metric]
-    errors = [row.means[metric].error for row in rows if metric in row.means]
-    smallest = min((e * shown.scale for e in errors if e), default=0.0)
-    wanted = 1 - math.floor(math.log10(smallest)) if 0 < smallest < math.inf else shown.decimals
-    return min(max(wanted, shown.decimals), shown.decimals + 2)
+    errors = [row.means[measure.name].error for row in rows if measure.name in row.means]
+    smallest = min((e * measure.scale for e in errors if e), default=0.0)
+    wanted = 1 - math.floor(math.log10(smallest)) if 0 < smallest < math.inf else measure.decimals
+    return min(max(wanted, measure.decimals), measure.decimals + 2)
 
 
-def _mean(found: Mean | None, scale: float, places: int) -> str:
-    if found is None:
+def _mean(average: Mean | None, scale: float, places: int) -> str:
+    if average is None:
         return "–"
-    value = f"{found.value * scale:.{places}f}"
-    return value if found.error is None else f"{value} ± {found.error * scale:.{places}f}"
+    value = f"{average.value * scale:.{places}f}"
+    return value if average.error is None else f"{value} ± {average.error * scale:.{places}f}"
 
 
-def _difference(d: Difference | None, scale: float, places: int) -> list[str]:
+def _difference(d: Difference | None, scale: float, places: int, first: str) -> list[str]:
     if d is None:
-        return ["best", "", "", ""]
+        return [first, "", "", ""]
     if d.value is None:
         return ["–", "no common seed", "–", "–"]
     value = f"{d.value * scale:+.{places}f}"
     if d.p is None or d.p_holm is None or d.low is None or d.high is None:
-        return [value, f"– ({d.pairs} pair{'s' * (d.pairs != 1)})", "–", "–"]
+        return [value, f"– ({d.pairs} {'pair' if d.pairs == 1 else 'pairs'})", "–", "–"]
     interval = f"{d.low * scale:+.{places}f} … {d.high * scale:+.{places}f}"
     return [value, interval, _p(d.p), _p(d.p_holm)]
 

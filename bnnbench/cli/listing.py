@@ -43,7 +43,9 @@ def show(what: str, results: str | Path = "results") -> None:
             print(f"No runs in {results}. {HOW_TO_RUN}")
             return
         header = ("run", "dataset", "model", "method", "seed", "status", "iteration", "current", "posterior")
-        print_table(header, rows, "The last two: the last test error, or RMSE in the target's units.", wrap=False)
+        print_table(
+            header, rows, "The last two: the last test score, such as error, or RMSE in the target's units.", wrap=False
+        )
     elif what == "figures":
         note = "Make or finish one: make figures FIG=<figure>"
         print_table(("figure", "source", "cost", "state"), _figures(Path(results)), note)
@@ -168,10 +170,10 @@ def _status(run: Run) -> str:
 
 
 def _score(run: Run, predictor: str) -> str:
-    """Return the last test error of `predictor`, else the RMSE."""
-    from bnnbench.store.frame import last_scores
+    """Return the last test score of `predictor`."""
+    from bnnbench.analysis.predictions import last_scores
+    from bnnbench.tasks.measures import main_measure
 
     scores = last_scores(run, predictor)
-    if "error" in scores:
-        return f"{100 * scores['error']:.2f} %"
-    return f"{scores['rmse']:.4g}" if "rmse" in scores else ""
+    measure = main_measure(run.manifest, scores)
+    return measure.text(scores[measure.name]) if measure.name in scores else ""

@@ -8,22 +8,30 @@ from typing import Annotated
 import typer
 
 from bnnbench.cli.common import choice, complete_among, guarded, words
-from bnnbench.tasks.measures import MEASURES
+from bnnbench.tasks.measures import BESIDE_THE_SCORE, MEASURES, SECONDS
 
-# The words that `plot` takes: written out, for the modules that own them import pandas and numpy.
+# Written out, since the modules that own them import pandas and numpy.
 X_AXES = ("iteration", "epoch", "grad_evals", "seconds")
 PREDICTORS = ("posterior", "current", "both", "pooled")
 JUDGED = ("best", "posterior", "current", "per_chain")  # of `compare`
+COMPARED = (*MEASURES, SECONDS.name)
 
 
 def plot_command(
     paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
-    metric: Annotated[str, choice(MEASURES)] = "error",
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help=f"{' | '.join(MEASURES)}, or a measure of the task's own.",
+            show_default="the task's score",
+            autocompletion=complete_among(*MEASURES),
+        ),
+    ] = None,
     x: Annotated[str, choice(X_AXES)] = "iteration",
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
     predictor: Annotated[str, choice(PREDICTORS)] = "both",
     by: Annotated[
-        str, typer.Option(help="What names the lines: method, or a key such as method.optimizer.lr.")
+        str, typer.Option(help="Setting that names the lines: method, or a key such as method.optimizer.lr.")
     ] = "method",
     out: Annotated[
         Path, typer.Option(help="A folder, a name without ending (one file per format), or a file such as error.pdf.")
@@ -31,10 +39,10 @@ def plot_command(
     formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
     title: Annotated[str | None, typer.Option(help="Title above the figure.")] = None,
     log_y: Annotated[bool, typer.Option("--log-y", help="Logarithmic y axis.")] = False,
-    ymin: Annotated[float | None, typer.Option(help="Lower end of the y axis, in the axis' unit.")] = None,
-    ymax: Annotated[float | None, typer.Option(help="Upper end of the y axis, in the axis' unit.")] = None,
+    ymin: Annotated[float | None, typer.Option(help="Lower end of the y axis, in its unit.")] = None,
+    ymax: Annotated[float | None, typer.Option(help="Upper end of the y axis, in its unit.")] = None,
 ) -> None:
-    """Draw learning curves, by default test error against iterations, in the style of the pSGLD paper."""
+    """Draw learning curves, by default the test score against iterations, in the style of the pSGLD paper."""
 
     def action() -> None:
         from bnnbench.analysis.plots import plot_curves
@@ -69,39 +77,40 @@ def compare_command(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated, the one to compare in first: a measure of metrics.csv or seconds.",
-            show_default="error,nll,ece,seconds; regression: rmse,nll,seconds",
-            autocompletion=complete_among("seconds", *MEASURES),
+            help="Comma-separated measures of metrics.csv, or seconds; groups are compared in the first.",
+            show_default=f"the task's score,{','.join((*BESIDE_THE_SCORE, SECONDS.name))}",
+            autocompletion=complete_among(*COMPARED),
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
     predictor: Annotated[str, choice(JUDGED)] = "best",
-    out: Annotated[Path | None, typer.Option(help="Write the table too: FILE.csv or FILE.md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the table: FILE.csv or FILE.md.")] = None,
 ) -> None:
     """Compare finished runs: means over seeds, and paired differences to the best with intervals and p-values.
 
-    best is the posterior mean, over all chains of a run, or the last iterate of a method that has no such mean;
-    per_chain is the same of each chain by itself, each one more repetition.
+    Predictor best is the posterior mean over all chains of a run, or the last iterate where a method has no such mean;
+    per_chain is the same for each chain by itself, each a repetition of its own.
     """
 
     def action() -> None:
         from bnnbench.analysis.compare import compare
-        from bnnbench.analysis.tables import ENDINGS, show
+        from bnnbench.analysis.tables import ENDINGS, print_comparison
         from bnnbench.experiment.progress import make_console
         from bnnbench.store.files import check_target
 
         target = None if out is None else check_target(out, ENDINGS)
         metrics = None if metric is None else words(metric)
-        show(compare(paths, by=words(by), metrics=metrics, split=split, predictor=predictor), make_console(), target)
+        comparison = compare(paths, by=words(by), metrics=metrics, split=split, predictor=predictor)
+        print_comparison(comparison, make_console(), target)
 
     guarded(action)
 
 
 def collect_command(
     paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
-    out: Annotated[Path | None, typer.Option(help="FILE.csv, replaced as a whole.", show_default="stdout")] = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.csv, replaced atomically.", show_default="stdout")] = None,
 ) -> None:
-    """Write all rows of all runs as one CSV: the settings that differ, the seed, the columns of metrics.csv."""
+    """Write all rows of all runs as one CSV: the settings that differ, the seed, and the columns of metrics.csv."""
 
     def action() -> None:
         from bnnbench.analysis.collect import collect

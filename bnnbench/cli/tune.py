@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from bnnbench.cli.common import choice, guarded
+from bnnbench.cli.common import complete_among, guarded
+from bnnbench.tasks.measures import MEASURES, judging
 
-METRICS = ("nll", "error", "brier", "rmse")  # the less the better
+METRICS = tuple(measure.name for measure in judging(MEASURES.values()))
 
 
 def tune_command(
@@ -20,8 +21,15 @@ def tune_command(
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Runs of each method.")] = 20,
-    metric: Annotated[str, choice(METRICS, "Of the posterior mean, else of the last iterate: ")] = "nll",
-    seed: Annotated[int, typer.Option(help="Of the search; that of the runs is seed=0.")] = 0,
+    metric: Annotated[
+        str,
+        typer.Option(
+            help="Of the posterior mean, else of the last iterate: "
+            f"{' | '.join(METRICS)}, or a measure of the task's own.",
+            autocompletion=complete_among(*METRICS),
+        ),
+    ] = "nll",
+    seed: Annotated[int, typer.Option(help="Seed of the search; the runs have seed=…")] = 0,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", help="Runs at a time.", show_default="as of `run -m`")
     ] = None,
@@ -45,13 +53,11 @@ def tune_command(
     """
 
     def action() -> None:
-        from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
+        from bnnbench.errors import BnnbenchError, ConfigError
 
         for name, value, least in (("trials", trials, 1), ("seed", seed, 0), ("jobs", jobs, 1)):
             if value is not None and value < least:
                 raise ConfigError(f"--{name} {value}: input should be {least} or more.")
-        if metric not in METRICS:
-            raise ConfigError(f"--metric {metric}: no such metric.{did_you_mean(metric, METRICS)}")
         if "--force" in (overrides or []):
             raise ConfigError("--force: a search repeats no trial. Take another name=… to search anew.")
         try:

@@ -1,9 +1,9 @@
-"""`bnnbench sparsity`: error against the threshold of log α above which weights are dropped, without retraining."""
+"""`bnnbench sparsity`: scores against the threshold of log α above which weights are dropped, without retraining."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from bnnbench.analysis.plots.sparsity import check_formats, plot_sparsity
+from bnnbench.analysis.plots.sparsity import COLUMNS, plot_sparsity
+from bnnbench.analysis.plots.style import check_formats
 from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import burn_in
@@ -25,10 +26,10 @@ from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.sparsity import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
 from bnnbench.store.files import check_folder
 from bnnbench.store.tables import write_csv
+from bnnbench.tasks.measures import BESIDE_THE_SCORE, Measure, main_measure, measures_of
 
 GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, where Sparse VD holds log α
 MOST = 1000  # thresholds
-SCORES = ("error", "rmse", "nll")
 
 
 def sparsity_curve(
@@ -63,12 +64,13 @@ def sparsity_curve(
     rows = measure(trained, chain, thresholds)
     for note in trained.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)
-    console.print(_table(rows, trained.title))
+    measures = measures_of(trained.run.manifest)
+    console.print(_table(rows, trained.title, measures))
     target = Path(out) if out is not None else trained.folder
     target.mkdir(parents=True, exist_ok=True)
     table = target / "sparsity_curve.csv"
     write_csv(table, rows)
-    return [table, *plot_sparsity(table, formats=formats, title=trained.title)]
+    return [table, *plot_sparsity(table, formats=formats, title=trained.title, measures=measures)]
 
 
 @torch.no_grad()
@@ -109,7 +111,8 @@ def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID
             "compression": weights / kept if kept else math.inf,
         }
         for scores in evaluator(member=False):
-            rows.append({**row, "split": scores["split"], **{s: scores[s] for s in SCORES if s in scores}})
+            names = [main_measure(trained.run.manifest, scores).name, *BESIDE_THE_SCORE]
+            rows.append({**row, "split": scores["split"], **{name: scores[name] for name in names if name in scores}})
     return rows
 
 
@@ -145,24 +148,20 @@ def parse_thresholds(text: str) -> list[float]:
     return values
 
 
-def _table(rows: list[dict[str, Any]], title: str) -> Table:
+def _table(rows: list[dict[str, Any]], title: str, measures: Mapping[str, Measure]) -> Table:
     """Return the table of the curve, a line for each threshold, the splits side by side."""
     splits = list(dict.fromkeys(row["split"] for row in rows))
-    scores = [s for s in SCORES if s in rows[0]]
+    scores = [measures[name] for name in rows[0] if name not in COLUMNS]
     table = Table(title=title, title_justify="left", caption="* the run's own threshold", caption_justify="left")
     if not any(row["own"] for row in rows):
         table.caption = None
-    heads = [f"{split} {'error %' if score == 'error' else score}" for split in splits for score in scores]
+    heads = [f"{split} {score.head}" for split in splits for score in scores]
     for head in ("threshold", "dropped %", "compression", *heads):
         table.add_column(head, justify="right", no_wrap=True, overflow="fold")
     for threshold in dict.fromkeys(row["threshold"] for row in rows):
         mine = {row["split"]: row for row in rows if row["threshold"] == threshold}
         first = mine[splits[0]]
-        cells = [
-            f"{100 * mine[split][s]:.2f}" if s == "error" else f"{mine[split][s]:.4f}"
-            for split in splits
-            for s in scores
-        ]
+        cells = [score.number(mine[split][score.name]) for split in splits for score in scores]
         star = "* " if first["own"] else ""
         dropped, compression = f"{100 * first['dropped']:.2f}", f"{first['compression']:.2f}"
         table.add_row(f"{star}{threshold:g}", dropped, compression, *cells)

@@ -1,34 +1,49 @@
-"""What a run says while it runs: a bar on a terminal, plain lines elsewhere, a closing table."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere, and a closing table."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from bnnbench.analysis.predictions import measured, value_over_chains
+from bnnbench.tasks.measures import main_measure, measures_of
+
 PLAIN_EVERY = 10.0  # seconds between plain lines
-PERCENT = {"error": "error %", "sparsity": "sparsity %", "dropped": "dropped %"}  # column → its head
-HEADS = {**PERCENT, "log_alpha_5": "log α 5 %", "log_alpha_50": "median", "log_alpha_95": "95 %"}
+SPARSITY_HEADS = {  # column of sparsity.csv → head
+    "dropped": "dropped %",
+    "log_alpha_5": "log α 5 %",
+    "log_alpha_50": "median",
+    "log_alpha_95": "95 %",
+}
 
 
 class Reporter:
     """Progress of one run.
 
     Args:
-        label: the method's word.
+        label: name of the method.
         total: iterations of the whole run.
-        start: iterations already made, of a continued run.
-        console: where to write.
+        start: iterations already made, of a resumed run.
+        console: output.
+        manifest: of the run; its task's measures and score.
     """
 
-    def __init__(self, label: str, total: int, start: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        start: int = 0,
+        console: Console | None = None,
+        manifest: Mapping[str, Any] | None = None,
+    ) -> None:
         self.console = console or Console()
-        self.total, self.start = total, start
+        self.total, self.start, self.manifest = total, start, manifest or {}
         self._began = self._last = time.perf_counter()
         self._scores = ""
         self._bar: Progress | None = None
@@ -46,13 +61,13 @@ class Reporter:
             self._bar.start()
 
     def step(self, iteration: int) -> None:
-        """Say how far the run is."""
+        """Move the bar to `iteration`."""
         if self._bar is not None:
             self._bar.update(self._task, completed=iteration)
 
     def scores(self, iteration: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Show the test score (else the first split's) of the current iterate and of the posterior mean."""
-        self._scores = summary(rows)
+        """Show the score of last iterate and posterior mean on the test split, else on the first split."""
+        self._scores = summary(rows, self.manifest)
         if self._bar is not None:
             self._bar.update(self._task, completed=iteration, scores=self._scores)
             return
@@ -69,7 +84,7 @@ class Reporter:
             )
 
     def close(self) -> None:
-        """Take the bar away from the cursor."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
 
@@ -81,63 +96,77 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.0f} it/s" if task.speed else "")
 
 
-def summary(rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return e.g. ``test error: current 2.31 %, posterior 1.98 %`` from the rows of one evaluation."""
+def summary(rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any] | None = None) -> str:
+    """Return e.g. ``test error: current 2.31 %, posterior 1.98 %``.
+
+    Args:
+        rows: of one evaluation.
+        manifest: of the run; its task's measures and score.
+    """
     rows = list(rows)
-    split = "test" if any(r["split"] == "test" for r in rows) else rows[0]["split"]
+    measure = main_measure(manifest or {}, measured(rows))
+    split = "test" if any(row["split"] == "test" for row in rows) else rows[0]["split"]
     words = []
-    metric = "error" if any("error" in r for r in rows) else "rmse"
     for predictor in ("current", "posterior"):
-        mine = [r for r in rows if r["split"] == split and r["predictor"] == predictor and metric in r]
-        pooled = [r for r in mine if r["chain"] == "all"] or mine
-        if pooled:
-            value = sum(float(r[metric]) for r in pooled) / len(pooled)
-            words.append(f"{predictor} {100 * value:.2f} %" if metric == "error" else f"{predictor} {value:.4g}")
-    return f"{split} {metric}: {', '.join(words)}"
+        of = [row for row in rows if row["split"] == split and row["predictor"] == predictor]
+        value = value_over_chains(of, measure.name)
+        if value is not None:
+            words.append(f"{predictor} {measure.text(value)}")
+    return f"{split} {measure.words}: {', '.join(words)}"
 
 
 def make_console() -> Console:
-    """Return a console that is as wide as its terminal; in a pipe or a file it is wide enough for every table."""
+    """Return a console as wide as the terminal; in a pipe or a file, wide enough for every table."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
 
 
-def closing_table(rows: Iterable[Mapping[str, Any]], title: str) -> Table:
-    """Return the table of the last evaluation."""
+def closing_table(rows: Iterable[Mapping[str, Any]], title: str, manifest: Mapping[str, Any] | None = None) -> Table:
+    """Return the table of the last evaluation: the score first, then what has a direction or belongs to the weights."""
+    rows = list(rows)
+    manifest = manifest or {}
+    main = main_measure(manifest, measured(rows))
+    measures = {main.name: main}
+    for measure in measures_of(manifest).values():
+        if measure.of == "weights" or (measure.of != "training" and measure.more_is_better is not None):
+            measures[measure.name] = measure
+
+    def cell(column: str, value: Any) -> str:
+        return measures[column].number(value) if column in measures else str(value)
+
     words = ("split", "predictor", "chain")
-    numbers = ("members", "error", "rmse", "nll", "brier", "ece", "auroc", "kl", "sparsity")
-    return _table(rows, (*words, *numbers), title, words)
+    heads = {name: measure.head for name, measure in measures.items()}
+    return _table(rows, (*words, "members", *measures), title, words, heads, cell)
 
 
 def sparsity_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return the table of the weights that each layer keeps, from the rows of sparsity.csv."""
+
+    def cell(column: str, value: Any) -> str:
+        if column == "dropped":
+            return f"{100 * value:.2f}"
+        return f"{value:.2f}" if isinstance(value, float) else str(value)
+
     rows = list(rows)
-    chain = ("chain",) if len({row["chain"] for row in rows}) > 1 else ()
-    columns = (*chain, "layer", "weights", "kept", "dropped", "compression")
-    quantiles = ("log_alpha_5", "log_alpha_50", "log_alpha_95")
-    return _table(rows, (*columns, *quantiles), "Weights, biases not counted", (*chain, "layer"))
+    words = ("chain", "layer") if len({row["chain"] for row in rows}) > 1 else ("layer",)
+    columns = (*words, "weights", "kept", "dropped", "compression", "log_alpha_5", "log_alpha_50", "log_alpha_95")
+    return _table(rows, columns, "Weights, biases not counted", words, SPARSITY_HEADS, cell)
 
 
-def _table(rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...], title: str, left: tuple[str, ...]) -> Table:
-    """Return those of `columns` that have any value; the ones in `left` hold words."""
-    rows = list(rows)
-    shown = [c for c in columns if any(r.get(c) is not None for r in rows)]
+def _table(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    title: str,
+    left: Sequence[str],
+    heads: Mapping[str, str],
+    cell: Callable[[str, Any], str],
+) -> Table:
+    """Return the table of those `columns` that have a value, words in the ones of `left`."""
+    shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
     table = Table(title=title, title_justify="left")
-    for column in shown:  # a number cut short would be a wrong number
-        justify = "left" if column in left else "right"
-        table.add_column(HEADS.get(column, column), justify=justify, no_wrap=True, overflow="fold")
+    for column in shown:  # a truncated number would be a wrong number
+        justify: Literal["left", "right"] = "left" if column in left else "right"
+        table.add_column(heads.get(column, column), justify=justify, no_wrap=True, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(column, row.get(column)) for column in shown))
+        table.add_row(*("" if row.get(column) is None else cell(column, row[column]) for column in shown))
     return table
-
-
-def _cell(column: str, value: Any) -> str:
-    if value is None:
-        return ""
-    if column in PERCENT:
-        return f"{100 * value:.2f}"
-    if column == "kl":  # from a fraction of a nat to millions of them
-        return f"{value:.7g}"
-    if column == "compression" or column.startswith("log_alpha"):
-        return f"{value:.2f}"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

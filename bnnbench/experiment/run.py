@@ -7,6 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from bnnbench.inference.random import derive_seed, layer_stream
 from bnnbench.layers.sparsity import sparsity_rows
 from bnnbench.schedules import convergence_warning
 from bnnbench.store.folder import RunFolder, is_finished, now, run_path
+from bnnbench.tasks.measures import COLUMNS
 
 
 def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
@@ -45,7 +47,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
         return run_path(raw)
     parts = assemble(config)
-    folder = RunFolder(raw)
+    folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.task.own_measures)))
     try:
         with layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
             rows, sparsity = _train(config, parts, folder, console)
@@ -65,7 +67,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         raise
     finally:
         folder.close()
-    console.print(closing_table(rows, config.method.label))
+    console.print(closing_table(rows, config.method.label, folder.manifest))
     if sparsity:
         console.print(sparsity_table(sparsity))
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
@@ -91,7 +93,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     else:
         normalisation.on_resume(iteration)
     saved = time.perf_counter()
-    reporter = Reporter(config.method.label, parts.iterations, iteration, console)
+    reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
     try:
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
@@ -207,6 +209,8 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         parameters=parts.chains.size,
         temperature=temperature,
         iterations=parts.iterations,
+        score=parts.task.score,
+        measures=[asdict(measure) for measure in parts.task.own_measures],
         warnings=warnings,
         **machine.describe(parts.device, parts.threads),
     )

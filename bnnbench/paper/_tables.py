@@ -6,14 +6,19 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 
-from bnnbench.analysis.plots.labels import Group, group, labels
+import pandas as pd
+
+from bnnbench.analysis.groups import Replicates, replicates
+from bnnbench.analysis.plots.labels import legend_entries
+from bnnbench.analysis.predictions import final_scores, last_scores, measures_in
+from bnnbench.analysis.statistics import mean
 from bnnbench.paper._figure import Figure, Value
 from bnnbench.paper._runs import short
 from bnnbench.store.find import find_runs
-from bnnbench.store.frame import Run, last_scores, load_run
+from bnnbench.store.frame import Run, load_run
 from bnnbench.store.manifest import Manifest
+from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_measure
 
 
 def runs_in(folder: Path) -> list[Run]:
@@ -41,20 +46,26 @@ def text(figure: Figure, folder: Path, title: str, image: str, quick: bool = Fal
 
 def scores(folder: Path, values: Sequence[Value] = ()) -> str:
     """Return a table of the last test scores of each line, mean ± standard error over seeds, as Markdown."""
-    groups = group(runs_in(folder))
+    runs = runs_in(folder)
+    groups, measures = replicates(runs), measures_in(runs)
+    main = main_measure(runs[0].manifest, final_scores(runs[0]))
+    others = [measures[name] for name in BESIDE_THE_SCORE]
     beside = {value.method: value for value in values if value.method and value.x is None}
-    head = ["method", "epochs", "last iterate, error %", "posterior mean, error %", "NLL", "ECE %", "members"]
-    head += ["train s"] + ["published, error %"] * bool(beside)
+    head = ["method", "epochs", f"last iterate, {main.head}", f"posterior mean, {main.head}"]
+    head += [*(measure.head for measure in others), "members", SECONDS.head]
+    if beside:
+        head.append(f"published, {main.head}")
     rows = []
-    for g, name in zip(groups, labels(groups, [""] * len(groups)), strict=True):
-        row = [name, _over(g, lambda run: run.metrics["epoch"].max(), ".3g", spread=False)]
-        row += [_over(g, lambda run: _score(run, "current", "error", 100), ".2f")]
-        row += [_over(g, lambda run: _score(run, "posterior", "error", 100), ".2f")]
-        row += [_over(g, lambda run: _best(run, "nll", 1), ".4f"), _over(g, lambda run: _best(run, "ece", 100), ".2f")]
-        row += [_over(g, lambda run: _best(run, "members", 1), ".3g", spread=False)]
-        row += [_over(g, lambda run: run.metrics["train_seconds"].max(), ".0f", spread=False)]
-        value = beside.get(g.method)
-        row += [f"{value.text} ({value.mark})" if value else "–"] * bool(beside)
+    for group, name in zip(groups, legend_entries(groups, [""] * len(groups)), strict=True):
+        row = [name, _over(group, lambda run: run.metrics["epoch"].max(), ".3g", spread=False)]
+        row += [_score(group, lambda run: last_scores(run, "current"), main)]
+        row += [_score(group, lambda run: last_scores(run, "posterior"), main)]
+        row += [_score(group, final_scores, measure) for measure in others]
+        row += [_over(group, lambda run: final_scores(run).get("members", math.nan), ".3g", spread=False)]
+        row += [_over(group, lambda run: run.metrics["train_seconds"].max(), ".0f", spread=False)]
+        if beside:
+            value = beside.get(group.method)
+            row.append(f"{value.text} ({value.mark})" if value else "–")
         rows.append(row)
     return markdown(head, rows)
 
@@ -82,7 +93,9 @@ def provenance(folder: Path) -> str:
             seeds.add(load_run(path.parent).seed)
     machines = sorted({_machine(fact) for fact in facts})
     commits = sorted({short(fact.commit) for fact in facts})
-    words = f"Seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(s for s in seeds if s is not None)))}; "
+    words = (
+        f"{'Seeds' if len(seeds) > 1 else 'Seed'} {', '.join(map(str, sorted(s for s in seeds if s is not None)))}; "
+    )
     return f"{words if seeds else ''}{'; '.join(machines)}; commit {', '.join(commits)}."
 
 
@@ -91,27 +104,25 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
-def _over(g: Group, measure: Callable[[Run], float], form: str, spread: bool = True) -> str:
-    """Return the mean of `measure` over the runs of `g`, with its standard error; "–" if a run does not have it."""
-    found = [measure(run) for run in g.runs]
-    if any(math.isnan(value) for value in found):
+def _over(group: Replicates, measure: Callable[[Run], float], form: str, spread: bool = True) -> str:
+    """Return the mean of `measure` over the seeds of `group`, with its standard error; "–" if a run lacks it."""
+    seeds = [str(run.folder.name if run.seed is None else run.seed) for run in group.runs]
+    values = pd.Series([measure(run) for run in group.runs], pd.Index(seeds, name="seed"))
+    if values.isna().any():
         return "–"
-    error = f" ± {stdev(found) / math.sqrt(len(found)):{form}}" if spread and len(found) > 1 else ""
-    return f"{mean(found):{form}}{error}"
+    average = mean(values)
+    error = f" ± {average.error:{form}}" if spread and average.error is not None else ""
+    return f"{average.value:{form}}{error}"
 
 
-def _score(run: Run, predictor: str, measure: str, scale: float) -> float:
-    return scale * last_scores(run, predictor).get(measure, math.nan)
-
-
-def _best(run: Run, measure: str, scale: float) -> float:
-    """Return a score of the posterior mean, or of the last iterate where there is no such mean."""
-    return _score(run, "posterior" if last_scores(run, "posterior") else "current", measure, scale)
+def _score(group: Replicates, scores: Callable[[Run], dict[str, float]], measure: Measure) -> str:
+    """Return the mean of `measure` over the seeds of `group`, in the unit that it is shown in."""
+    return _over(group, lambda run: measure.scale * scores(run).get(measure.name, math.nan), f".{measure.decimals}f")
 
 
 def _machine(manifest: Manifest) -> str:
     if not manifest:
         return "unknown machine"
     threads, versions = manifest.get("threads"), manifest.get("versions", {})
-    words = f"{threads} thread{'s' * (threads != 1)}"
+    words = f"{threads} {'thread' if threads == 1 else 'threads'}"
     return f"{manifest.get('device_name')}, {words}, torch {versions.get('torch')}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.paper import SEEN, Figure, Value
+from bnnbench.tasks.measures import MEASURES
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -37,7 +38,9 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
         figure = Canvas(figsize=(1.1 * width, 1.45 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
         for ax, metric, there in ((above, "error", ERROR), (below, "sparsity", 100 / COMPRESSION)):
-            line = series(runs, metric=metric, x="epoch", split="test", predictor="current", scale=100.0)
+            line = series(
+                runs, metric=metric, x="epoch", split="test", predictor="current", scale=MEASURES[metric].scale
+            )
             if line is None:
                 raise BnnbenchError(f"{data}: its runs have no test {metric}.")
             middle = line.mean if metric == "error" else 100 - line.mean

@@ -24,7 +24,7 @@ from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.find import find_runs, is_run
 from bnnbench.store.manifest import Manifest
-from bnnbench.tasks.measures import COLUMNS, MEASURES
+from bnnbench.tasks.measures import COLUMNS, measures_of
 
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
 
@@ -37,8 +37,8 @@ class Run:
         folder: where it lies.
         config: the resolved configuration, nested.
         manifest: what happened; empty where the file is missing or half-written.
-        metrics: the rows of metrics.csv, every column of `COLUMNS` and every measure of the run's task present; no rows
-            if the run died before its first evaluation.
+        metrics: the rows of metrics.csv, with every column of `COLUMNS` and every measure that the run's task declares;
+            no rows if the run died before its first evaluation.
     """
 
     folder: Path
@@ -87,7 +87,8 @@ def load_run(folder: str | Path) -> Run:
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
     config = current_config(config)
     manifest = Manifest.read(folder)
-    metrics = _read_metrics(folder / "metrics.csv", manifest)
+    columns = list(dict.fromkeys([*COLUMNS, *measures_of(manifest)]))
+    metrics = _read_metrics(folder / "metrics.csv", columns, finished=manifest.finished)
     budget = manifest.iterations
     if manifest.finished and budget is not None and not metrics["iteration"].max() >= budget:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
@@ -110,14 +111,14 @@ def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the rows of `runs`, at least one, as `load` describes them."""
     flat = [flatten(run.config) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
-    measured = {column for run in runs for column in run.metrics}
+    recorded = {column for run in runs for column in run.metrics}
     frames = []
     for run, config in zip(runs, flat, strict=True):
         extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
         extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
         for key in keys:
             # No measure may be overwritten by a key of the same name.
-            extra[f"config.{key}" if key in measured or key in extra else key] = config.get(key)
+            extra[f"config.{key}" if key in recorded or key in extra else key] = config.get(key)
         extra["seed"] = run.seed
         about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
         frames.append(pd.concat([about, run.metrics], axis=1))
@@ -172,13 +173,12 @@ def comparable(value: Any) -> str:
     return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
 
 
-def _read_metrics(path: Path, manifest: Manifest) -> pd.DataFrame:
-    columns = list(dict.fromkeys((*COLUMNS, *manifest.measures)))
+def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.DataFrame:
     try:
         text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
         raise BnnbenchError(f"{path}: {error.strerror}.") from error
-    if text and not text.endswith("\n") and not manifest.finished:
+    if text and not text.endswith("\n") and not finished:
         # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
         text = text[: text.rfind("\n") + 1]
     if not text.strip():
@@ -212,17 +212,3 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
-
-
-def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, float]:
-    """Return the measures of the last evaluation of `predictor` on `split`, and its ``members``.
-
-    Those of the predictor pooled over chains where there is one, else the mean over the chains; {} if never evaluated.
-    """
-    rows = run.metrics[(run.metrics["split"] == split) & (run.metrics["predictor"] == predictor)]
-    rows = rows[rows["iteration"] == rows["iteration"].max()]
-    if (rows["chain"] == "all").any():
-        rows = rows[rows["chain"] == "all"]
-    measures = dict.fromkeys((*MEASURES, *run.manifest.measures))
-    means = rows[["members", *measures]].mean().dropna()
-    return {str(name): float(value) for name, value in means.items()}

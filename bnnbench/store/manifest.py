@@ -66,10 +66,3 @@ class Manifest(dict[str, Any]):
         """The commit of the source, with ``+`` if files differed from it."""
         value = self.get("git_commit")
         return value if isinstance(value, str) else None
-
-    @property
-    def measures(self) -> list[str]:
-        """The names of the measures that the run's task records; [] of a run of schema 1."""
-        value = self.get("measures")
-        listed = value if isinstance(value, list) else []
-        return [one["name"] for one in listed if isinstance(one, dict) and isinstance(one.get("name"), str)]

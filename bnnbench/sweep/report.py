@@ -98,7 +98,7 @@ class SweepReporter:
 
     def scores(self, job: Job) -> str:
         """Return what a run that finished has reached."""
-        return final_scores(job.path)
+        return closing_summary(job.path)
 
     def look(self, running: Collection[Job]) -> None:
         """Bring the bars to where the runs are, twice a second."""
@@ -159,7 +159,8 @@ def position(folder: Path) -> tuple[int, int] | None:
     return last_iteration(folder / "metrics.csv"), manifest.iterations
 
 
-def final_scores(folder: Path) -> str:
+def closing_summary(folder: Path) -> str:
     """Return the `summary` of the last evaluation of the finished run in `folder`."""
-    final = Manifest.read(folder).get("final")
-    return summary(final.values()) if isinstance(final, dict) and final else ""
+    manifest = Manifest.read(folder)
+    final = manifest.get("final")
+    return summary(final.values(), manifest) if isinstance(final, dict) and final else ""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 from torch import Tensor, nn
 
-from bnnbench.tasks.measures import Measure
+from bnnbench.tasks.measures import MEASURES, Measure
 
 State = dict[str, Any]
 
@@ -63,6 +63,16 @@ class Task(ABC):
     def options(self) -> dict[str, Any]:
         """The options to make this task again with, beside those that are supplied."""
         return {}
+
+    @property
+    def own_measures(self) -> list[Measure]:
+        """Those of `measures` that are not in the common table."""
+        return [measure for measure in self.measures if isinstance(measure, Measure)]
+
+    @property
+    def recorded(self) -> list[Measure]:
+        """All of `measures`, described."""
+        return [measure if isinstance(measure, Measure) else MEASURES[measure] for measure in self.measures]
 
     # Targets.
 

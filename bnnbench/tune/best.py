@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SEEDS = "0,1,2,3,4"  # of the runs that the last line of a search proposes
 
 
-def write_best(search: Search, trials: int, metric: str, parser: OverridesParser) -> Path | None:
+def write_best(search: Search, trials: int, parser: OverridesParser) -> Path | None:
     """Write the best settings of `search` and how they were found; return the file, None if no trial has a score."""
     study, best = search.study, search.study.best(trials)
     if best is None:
@@ -48,7 +48,7 @@ def write_best(search: Search, trials: int, metric: str, parser: OverridesParser
     assert isinstance(settings, dict)
     chosen = {
         "study": str(study.file),
-        "metric": metric,
+        "metric": search.measure.name,
         "split": "valid",
         "dataset.valid": search.config["dataset"]["valid"],
         "space": [str(d) for d in search.space],
@@ -65,12 +65,10 @@ def write_best(search: Search, trials: int, metric: str, parser: OverridesParser
     return file
 
 
-def report(
-    searches: Sequence[Search], files: Sequence[Path | None], trials: int, metric: str, config_dirs: Sequence[str]
-) -> None:
+def report(searches: Sequence[Search], files: Sequence[Path | None], trials: int, config_dirs: Sequence[str]) -> None:
     """Print a row for every method, and how to run what is best."""
     console = make_console()
-    console.print(_table(searches, trials, metric))
+    console.print(_table(searches, trials))
     for search in searches:
         best = search.study.best(trials)
         for d in search.space:
@@ -96,20 +94,15 @@ def _quoted(path: str) -> str:
     return path if re.fullmatch(r"[\w./+-]+", path) else QuotedString(path, Quote.double).with_quotes()
 
 
-def show(value: float, metric: str) -> str:
-    """Return a `value` of `metric` for a reader: an error in per cent."""
-    return f"{100 * value:.2f} %" if metric == "error" else f"{value:.4f}"
-
-
-def _table(searches: Sequence[Search], trials: int, metric: str) -> Table:
+def _table(searches: Sequence[Search], trials: int) -> Table:
     table = Table()
-    head = f"valid {metric}{' %' * (metric == 'error')}"
-    for word in ("method", "best settings", head, "trial", "trials", "failed"):
+    measure = searches[0].measure
+    for word in ("method", "best settings", f"valid {measure.head}", "trial", "trials", "failed"):
         table.add_column(word, justify="left" if word in ("method", "best settings") else "right", overflow="fold")
     for search in searches:
         best, study = search.study.best(trials), search.study
         cells = ["", "–", ""]
         if best is not None and best.value is not None:
-            cells = ["\n".join(study.overrides(best)), show(best.value, metric).removesuffix(" %"), str(best.number)]
+            cells = ["\n".join(study.overrides(best)), measure.number(best.value), str(best.number)]
         table.add_row(search.method, *cells, str(len(study.trials(trials))), str(study.failed(trials)))
     return table

@@ -1,4 +1,4 @@
-"""How the trials of a search are judged: on the validation split alone, which nothing that they start from has seen."""
+"""The objective of a search: a measure on the validation split, unseen by trials and by all that they start from."""
 
 from __future__ import annotations
 
@@ -7,20 +7,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bnnbench.config import plugins
-from bnnbench.errors import BnnbenchError, ConfigError
-from bnnbench.store.frame import last_scores, load_run
+from bnnbench.analysis.predictions import final_scores
+from bnnbench.config.schema import parse
+from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
+from bnnbench.experiment.assembly import task_of
+from bnnbench.store.frame import load_run
+from bnnbench.tasks.measures import Measure, judging
 
 HELD_OUT = ("split", "valid", "valid_seed")  # keys of a dataset that decide which points are held out
 
 
-def check_judge(raw: Mapping[str, Any], metric: str) -> None:
-    """Check that trials of the configuration `raw` can be judged by `metric` on the validation split, and only there.
+def check_objective(raw: Mapping[str, Any], metric: str) -> Measure:
+    """Return the measure `metric`, once trials of the configuration `raw` can be judged by it, on the validation split.
 
     Raises:
-        ConfigError: what is in the way.
+        ConfigError: the task has no such measure, or the trials would see other data than they are judged on.
     """
     name, splits = raw["dataset"]["name"], raw["eval"]["splits"]
+    measures = {measure.name: measure for measure in judging(task_of(parse(raw)).recorded)}
+    if metric not in measures:
+        raise ConfigError(f"--metric {metric}: no such measure of {name}.{did_you_mean(metric, measures)}")
     if not raw["dataset"].get("valid"):
         raise ConfigError(
             f"dataset.valid=0: {name} has no validation split, which is what trials are judged on. "
@@ -30,10 +36,7 @@ def check_judge(raw: Mapping[str, Any], metric: str) -> None:
         raise ConfigError(f"eval.splits={splits}: trials see the validation split alone. Leave eval.splits out.")
     if raw["force"] is True:
         raise ConfigError("force=true: a search repeats no trial. Take another name=… to search anew.")
-    regression = plugins.find("data", name).TASK == "regression"
-    if metric != "nll" and regression != (metric == "rmse"):
-        allowed = "nll and rmse" if regression else "nll, error and brier"
-        raise ConfigError(f"--metric {metric}: for {name} there are {allowed}.")
+    return measures[metric]
 
 
 def check_start(raw: Mapping[str, Any]) -> None:
@@ -61,10 +64,9 @@ def check_start(raw: Mapping[str, Any]) -> None:
 
 
 def score(folder: Path, metric: str) -> float | None:
-    """Return the last `metric` on the validation split of the run in `folder`: of the posterior mean, pooled over
-    chains where it is, else of the last iterate, as the mean over chains. None if it is no finite number.
+    """Return the last `metric` of the run in `folder` on the validation split, None if it is no finite number.
+
+    Of the posterior mean, pooled over chains where it is, else of the last iterate, as the mean over chains.
     """
-    run = load_run(folder)
-    scores = last_scores(run, "posterior", "valid") or last_scores(run, "current", "valid")
-    value = scores.get(metric, math.nan)
+    value = final_scores(load_run(folder), "valid").get(metric, math.nan)
     return value if math.isfinite(value) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bnnbench.tasks.measures import Measure
 from bnnbench.tune.space import Dimension
 from bnnbench.tune.study import Study
 
@@ -19,6 +20,7 @@ class Search:
         space: what is searched over.
         config: the resolved configuration without the values of a trial.
         study: the trials.
+        measure: by which they are judged.
     """
 
     method: str
@@ -26,3 +28,4 @@ class Search:
     space: list[Dimension]
     config: dict[str, Any]
     study: Study
+    measure: Measure

@@ -39,10 +39,19 @@ class Study:
         space: what is searched over.
         start: the values of trial 0, or None.
         seed: of the search.
+        maximize: whether a larger score is better.
     """
 
-    def __init__(self, file: Path, space: Sequence[Dimension], start: Mapping[str, Any] | None, seed: int) -> None:
+    def __init__(
+        self,
+        file: Path,
+        space: Sequence[Dimension],
+        start: Mapping[str, Any] | None,
+        seed: int,
+        maximize: bool = False,
+    ) -> None:
         self.file, self.space, self.start, self.seed = file, space, start, seed
+        self.maximize = maximize
 
     def __enter__(self) -> Study:
         """Open the file.
@@ -59,7 +68,7 @@ class Study:
             raise InUseError(f"{self.file}: another process is searching there; nothing was changed.") from None
         try:
             self._study = optuna.create_study(
-                storage=self._storage(), study_name="tune", direction="minimize", load_if_exists=True
+                storage=self._storage(), study_name="tune", direction=self._direction, load_if_exists=True
             )
         except Exception as error:  # SQLAlchemy's, of many kinds
             self._lock.release()
@@ -117,9 +126,10 @@ class Study:
                 self._study.tell(trial.number, score)
 
     def best(self, count: int) -> FrozenTrial | None:
-        """Return the first of the trials with the least score, of the first `count`; None if all failed."""
+        """Return the earliest trial with the best score, of the first `count`; None if all failed."""
         done = [trial for trial in self.trials(count) if trial.state == TrialState.COMPLETE]
-        return min(done, key=lambda trial: (trial.value, trial.number), default=None)
+        sign = -1 if self.maximize else 1
+        return min(done, key=lambda trial: (sign * trial.value, trial.number), default=None)
 
     def failed(self, count: int) -> int:
         """Return how many of the first `count` trials failed."""
@@ -128,6 +138,10 @@ class Study:
     def overrides(self, trial: FrozenTrial) -> list[str]:
         """Return the values of `trial` in Hydra's grammar."""
         return [d.override(trial.params[d.key]) for d in self.space]
+
+    @property
+    def _direction(self) -> str:
+        return "maximize" if self.maximize else "minimize"
 
     @property
     def _distributions(self) -> dict[str, Any]:
@@ -147,7 +161,7 @@ class Study:
             sampler = optuna.samplers.TPESampler(
                 seed=stream, n_startup_trials=STARTUP, multivariate=True, constant_liar=True
             )
-            copy = optuna.create_study(sampler=sampler)
+            copy = optuna.create_study(sampler=sampler, direction=self._direction)
             # Scores of its own round are there if the search was asked for fewer trials first.
             copy.add_trials([t if t.number < known else self._begun(t.params) for t in self.trials(number)])
             drawn = copy.ask(self._distributions).params

@@ -31,8 +31,9 @@ from bnnbench.sweep.hydra_plugin import Request
 from bnnbench.sweep.jobs import Job, Outcome, Status
 from bnnbench.sweep.plan import plan
 from bnnbench.sweep.report import SweepReporter
-from bnnbench.tune.best import report, show, write_best
-from bnnbench.tune.objective import check_judge, check_start, score
+from bnnbench.tasks.measures import Measure
+from bnnbench.tune.best import report, write_best
+from bnnbench.tune.objective import check_objective, check_start, score
 from bnnbench.tune.search import Search
 from bnnbench.tune.space import Dimension, Question, around, corners, read
 from bnnbench.tune.study import Study
@@ -46,7 +47,7 @@ class Tuner:
 
     Args:
         trials: of each method.
-        metric: a column of metrics.csv; the less the better.
+        metric: a measure with a direction.
         seed: of the search.
     """
 
@@ -70,8 +71,8 @@ class Tuner:
             for search in searches:
                 stack.enter_context(search.study)
             self._do(searches)
-            files = [write_best(s, self.trials, self.metric, parser) for s in searches]
-            report(searches, files, self.trials, self.metric, request.config_dirs)
+            files = [write_best(s, self.trials, parser) for s in searches]
+            report(searches, files, self.trials, request.config_dirs)
         for search, file in zip(searches, files, strict=True):
             if file is None:
                 raise BnnbenchError(
@@ -93,7 +94,7 @@ class Tuner:
         )  # nobody is to look at the test split yet
         try:
             raw = self._compose(overrides)
-            check_judge(raw, self.metric)
+            measure = check_objective(raw, self.metric)
             if not question.space:
                 check(raw)
             space = question.space or [around(raw["method"]["optimizer"].get("lr"))]
@@ -111,7 +112,8 @@ class Tuner:
         file = f"study-{raw['method']['name']}-{hashlib.sha256(words.encode()).hexdigest()[:8]}.db"
         folder = Path(raw["results"]).expanduser() / raw["name"]
         start = _start(raw, chosen_files(overrides, self.request.config_dirs), space)
-        return Search(method, overrides, space, raw, Study(folder / file, space, start, self.seed))
+        study = Study(folder / file, space, start, self.seed, maximize=measure.more_is_better is True)
+        return Search(method, overrides, space, raw, study, measure)
 
     def _compose(self, overrides: Sequence[str]) -> dict[str, Any]:
         return compose([*self.request.common, *overrides], self.request.config_dirs)
@@ -119,7 +121,7 @@ class Tuner:
     def _do(self, searches: Sequence[Search]) -> None:
         """Run all trials that are left."""
         done = sum(t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
-        with _Reporter(self.trials * len(searches) - done, make_console(), self.metric) as reporter:
+        with _Reporter(self.trials * len(searches) - done, make_console(), searches[0].measure) as reporter:
             reporter.say(self._opening(searches, done))
             while any(rounds := [s.study.round(self.trials) for s in searches]):
                 self._round([(s, t) for s, begun in zip(searches, rounds, strict=True) for t in begun], reporter)
@@ -207,14 +209,14 @@ class Tuner:
 class _Reporter(SweepReporter):
     """Progress of all searches: as that of a sweep, but what is the same in every round is said once."""
 
-    def __init__(self, total: int, console: Console, metric: str) -> None:
+    def __init__(self, total: int, console: Console, measure: Measure) -> None:
         super().__init__(total, console)
-        self.metric = metric
+        self.measure = measure
         self._said: set[str] = set()
 
     def scores(self, job: Job) -> str:
-        value = score(job.path, self.metric)
-        return f"valid {self.metric} {'–' if value is None else show(value, self.metric)}"
+        value = score(job.path, self.measure.name)
+        return f"valid {self.measure.words} {'–' if value is None else self.measure.text(value)}"
 
     def say(self, text: str) -> None:
         if text not in self._said:

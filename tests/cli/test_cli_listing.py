@@ -70,7 +70,7 @@ RUNS = [  # rows of metrics.csv, what is shown after the seed
     (["5,0,test,current,0.5,", "9,0,test,current,0.25,", "9,0,test,posterior,0.125,"], "finished 9 25.00 % 12.50 %"),
     (["9,0,test,current,0.25,", "9,1,test,current,0.75,", "9,all,test,posterior,0.125,"], "finished 9 50.00 % 12.50 %"),
     (["9,0,test,current,0.2,", "9,0,kmnist,current,0.9,", "9,0,test,posterior,,"], "finished 9 20.00 %"),
-    (["9,0,test,current,,2.5", "9,0,test,posterior,,2.25"], "running 9 2.5 2.25"),
+    (["9,0,test,current,,2.5", "9,0,test,posterior,,2.25"], "running 9 2.5000 2.2500"),
     ([], "failed 0"),
 ]
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from support.records import change_manifest, manifest_of
 
+from bnnbench.analysis.predictions import last_scores
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import READ_OFF, Figure, Value
 from bnnbench.paper import __main__ as command
 from bnnbench.paper._publish import publish, with_block
 from bnnbench.paper._runs import planned, run_missing
-from bnnbench.store.frame import last_scores, load_run
+from bnnbench.store.frame import load_run
 
 Make = Callable[..., Path]
 SMALL = ("model.widths=[8]", "members.burn_in=2", "eval.every=7", "threads=1")

@@ -88,7 +88,7 @@ def test_a_method_without_posterior_shows_its_last_iterate_and_says_so(make_run)
 def test_a_deep_ensemble_shows_its_pooled_prediction(make_run):
     members = [row(100, 0.05, chain=c, predictor="current") for c in range(3)]
     folder = make_run("a", [*members, row(100, 0.02, chain="all")], method="sgd", label="SGD", T=None, chains=3)
-    assert lines(draw(folder))["SGD (ensemble of 3)"][1] == pytest.approx([2.0])
+    assert lines(draw(folder))["SGD (mean of 3 networks)"][1] == pytest.approx([2.0])
 
 
 def test_pooled_draws_the_mean_over_all_chains_of_a_sampler(make_run):
@@ -107,7 +107,7 @@ def test_an_ensemble_by_name_is_not_called_one_twice(make_run):
     folder = make_run(
         "a", [row(100, 0.02, chain="all")], method="sgd_ensemble", label="Deep ensemble", T=None, chains=5
     )
-    assert legend(draw(folder)) == ["Deep ensemble (5 members)"]
+    assert legend(draw(folder)) == ["Deep ensemble (mean of 5 networks)"]
 
 
 def test_both_draws_a_bold_and_a_pale_line(make_run):
@@ -226,12 +226,26 @@ def test_a_measure_of_the_training_is_that_of_the_last_iterate_whatever_predicts
     for predictor in ("posterior", "both", "pooled"):
         figure = draw(make_run(predictor, rows), metric="train_loss", predictor=predictor)
         assert legend(figure) == ["PSGLD (T = 1, last iterate)"]
-        assert figure.axes[0].get_ylabel() == "Training loss"
+        assert figure.axes[0].get_ylabel() == "Training loss (nats)"
 
 
 def test_a_dataset_without_the_measure_is_left_out_and_said(make_run, tmp_path):
     make_run("a", [row(100, 0.01)])
     make_run("b", [row(100, "", rmse=0.5)], dataset="yacht")
     with pytest.warns(UserWarning, match=r"left out: yacht: metric: these runs have no values of 'error' on 'test'"):
-        figure = draw(tmp_path)
+        figure = draw(tmp_path, metric="error")
     assert len(figure.axes) == 1 and caption(figure).startswith("MNIST")
+
+
+def test_without_a_metric_each_dataset_shows_the_score_of_its_task(make_run, tmp_path):
+    make_run("a", [row(100, 0.01)])
+    make_run("b", [row(100, "", rmse=0.5)], dataset="yacht")
+    figure = draw(tmp_path)
+    assert [ax.get_ylabel() for ax in figure.axes] == ["Test error (%)", "Test RMSE"]
+    assert [file.name for file in plot_curves(tmp_path, out=tmp_path, formats=["svg"])] == ["error-rmse-test.svg"]
+
+
+def test_ece_is_in_percent(make_run):
+    figure = draw(make_run("a", [row(100, 0.01, ece=0.025)]), metric="ece")
+    assert figure.axes[0].get_ylabel() == "Test ECE (%)"
+    assert lines(figure)["PSGLD (T = 1)"][1] == pytest.approx([2.5])

@@ -2,7 +2,8 @@ import pytest
 from matplotlib.markers import MarkerStyle
 from support.synthetic_runs import row
 
-from bnnbench.analysis.plots.labels import group, labels
+from bnnbench.analysis.groups import replicates
+from bnnbench.analysis.plots.labels import legend_entries
 from bnnbench.analysis.plots.series import Series, limits
 from bnnbench.analysis.plots.style import METHODS, looks, sparse
 from bnnbench.store.frame import load_runs
@@ -15,8 +16,8 @@ def legend(make_run, tmp_path):
     def make(*settings, by="method"):
         for i, setting in enumerate(settings):
             make_run(f"r{i}", [row(100, 0.01)], **setting)
-        groups = group(load_runs(tmp_path))
-        return labels(groups, [""] * len(groups), by)
+        groups = replicates(load_runs(tmp_path))
+        return legend_entries(groups, [""] * len(groups), by)
 
     return make
 

@@ -1,7 +1,7 @@
 """Learning curves: a measure against iterations, epochs, gradient evaluations or seconds, one line per method.
 
-The look is that of the pSGLD paper's figures. Everything comes from the folders of runs, so any figure can be drawn
-again, years later, on a machine without torch.
+The look is that of the pSGLD paper's figures. Everything comes from the folders of runs, so that any figure can be
+redrawn, years later, on a machine without torch.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.analysis.plots import style
-from bnnbench.analysis.plots.labels import labels
+from bnnbench.analysis.plots.labels import legend_entries
 from bnnbench.analysis.plots.legend import settle_legends
 from bnnbench.analysis.plots.panels import (
     PREDICTORS,
-    Y_OF_TRAINING,
     Line,
     Panel,
     X,
-    Y,
     axis_words,
     fill,
     panels_of,
@@ -41,7 +39,7 @@ def plot_curves(
     paths: Sequence[str | Path] | str | Path,
     *,
     out: str | Path,
-    metric: str = "error",
+    metric: str | None = None,
     x: str = "iteration",
     split: str = "test",
     predictor: str = "posterior",
@@ -54,32 +52,35 @@ def plot_curves(
     """Draw the learning curves of all runs at or below `paths` and return the files written.
 
     Runs that differ in the seed alone make one line: the mean over seeds and chains, with a band of one standard error
-    if there are at least two. Each dataset gets a panel.
+    where there are at least two. Each dataset gets a panel.
 
     Args:
         paths: folders of runs, folders above them, or metrics.csv files.
         out: the file to write. With an ending (``fig.pdf``) that file alone, without one a file for each of `formats`;
             an existing folder gets files named after the metric and the split.
-        metric: a measure of metrics.csv. Errors and sparsity are shown in percent.
+        metric: a measure of metrics.csv, in the unit of `bnnbench.tasks.measures`, or one that a run's own task
+            declares. Default: the score of each dataset's task (error, RMSE).
         x: ``iteration``, ``epoch``, ``grad_evals`` or ``seconds`` (of training, evaluation left out).
-        split: ``test``, ``valid``, ``train`` or the name of an out-of-distribution set.
-        predictor: ``posterior`` (mean over members; the last iterate where a method has no other prediction),
+        split: ``test``, ``valid`` or the name of an out-of-distribution set.
+        predictor: ``posterior`` (mean over members; the last iterate where a method has no posterior),
             ``current`` (the last iterate), ``both``, or ``pooled`` (the posterior mean over all chains of a run).
         formats: among png, pdf and svg.
         title: words above the figure.
-        ylim: limits of the y-axis, in the units shown; by default the first, high points do not squash the rest.
+        ylim: limits of the y-axis, in the units shown; the default leaves out the first points where they are high.
         log_y: logarithmic y-axis.
         by: ``method``, or the configuration key whose value names the lines (``method.optimizer.lr``).
 
     Raises:
-        BnnbenchError: a name is unknown, nothing is there to draw, or there are more datasets than fit a figure.
+        BnnbenchError: a name is unknown, there is nothing to draw, or there are more datasets than fit one figure.
     """
     import matplotlib
 
-    files = _files(Path(out), formats, f"{metric}-{split}")
-    figure = draw(
-        paths, metric=metric, x=x, split=split, predictor=predictor, title=title, ylim=ylim, log_y=log_y, by=by
-    )
+    _check_formats(Path(out), formats)
+    _check_limits(ylim, log_y)
+    panels = _panels(paths, metric=metric, x=x, split=split, predictor=predictor, by=by)
+    figure = _draw(panels, x=x, split=split, title=title, ylim=ylim, log_y=log_y)
+    measures = "-".join(dict.fromkeys(panel.measure.name for panel in panels))
+    files = _files(Path(out), formats, f"{measures}-{split}")
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = file.suffix[1:].lower()
@@ -91,7 +92,7 @@ def plot_curves(
 def draw(
     paths: Sequence[str | Path] | str | Path,
     *,
-    metric: str = "error",
+    metric: str | None = None,
     x: str = "iteration",
     split: str = "test",
     predictor: str = "posterior",
@@ -101,43 +102,56 @@ def draw(
     by: str = "method",
 ) -> Figure:
     """Return the figure that `plot_curves` saves; the arguments are the same."""
+    _check_limits(ylim, log_y)
+    panels = _panels(paths, metric=metric, x=x, split=split, predictor=predictor, by=by)
+    return _draw(panels, x=x, split=split, title=title, ylim=ylim, log_y=log_y)
+
+
+def _panels(
+    paths: Sequence[str | Path] | str | Path, *, metric: str | None, x: str, split: str, predictor: str, by: str
+) -> list[Panel]:
+    """Return the panels with their lines, labelled; warn of each dataset that has no values and leave it out."""
+    for what, given, allowed in (("x", x, tuple(X)), ("predictor", predictor, PREDICTORS)):
+        if given not in allowed:
+            raise BnnbenchError(f"{what}: no '{given}'.{did_you_mean(given, allowed)}")
+    panels = panels_of(load_runs(paths), metric)
+    for panel in panels:
+        fill(panel, x=x, split=split, predictor=predictor)
+    drawn = [panel for panel in panels if panel.lines]
+    if not drawn:
+        raise BnnbenchError(why_empty([run for panel in panels for run in panel.runs], panels[0].measure, split))
+    for panel in panels:  # regression has no error, classification no RMSE
+        if not panel.lines:
+            why = why_empty(panel.runs, panel.measure, split)
+            warnings.warn(f"left out: {panel.runs[0].name('dataset')}: {why}", stacklevel=3)
+    for panel in drawn:
+        entries = legend_entries([line.group for line in panel.lines], [line.source for line in panel.lines], by)
+        for line, entry in zip(panel.lines, entries, strict=True):
+            line.label = entry
+    _add_counts([line for panel in drawn for line in panel.lines])
+    return drawn
+
+
+def _draw(
+    panels: Sequence[Panel],
+    *,
+    x: str,
+    split: str,
+    title: str | None,
+    ylim: tuple[float, float] | None,
+    log_y: bool,
+) -> Figure:
     import matplotlib
     from matplotlib.figure import Figure
 
-    for what, given, allowed in (
-        ("metric", metric, Y | Y_OF_TRAINING),
-        ("x", x, X),
-        ("predictor", predictor, PREDICTORS),
-    ):
-        if given not in allowed:
-            raise BnnbenchError(f"{what}: no '{given}'.{did_you_mean(given, allowed)}")
-    if ylim is not None and not (0 if log_y else -math.inf) < ylim[0] < ylim[1]:
-        above = ", above 0" * log_y
-        raise BnnbenchError(f"y axis from {ylim[0]:g} to {ylim[1]:g} (ymin, ymax): the lower end comes first{above}.")
-    panels = panels_of(load_runs(paths))
-    for panel in panels:
-        fill(panel, metric=metric, x=x, split=split, predictor=predictor)
-    if not any(panel.lines for panel in panels):
-        raise BnnbenchError(why_empty([run for panel in panels for run in panel.runs], metric, split))
-    for panel in [panel for panel in panels if not panel.lines]:  # regression has no error, classification no RMSE
-        warnings.warn(
-            f"left out: {panel.runs[0].name('dataset')}: {why_empty(panel.runs, metric, split)}", stacklevel=2
-        )
-        panels.remove(panel)
-    for panel in panels:
-        entries = labels([line.group for line in panel.lines], [line.source for line in panel.lines], by)
-        for line, entry in zip(panel.lines, entries, strict=True):
-            line.label = entry
-    _tell_counts([line for panel in panels for line in panel.lines])
     looks = style.looks([line.key for panel in panels for line in panel.lines])
-
     with matplotlib.rc_context(style.RC):
         width, height = style.PANEL
         figure = Figure(figsize=(width * len(panels), height + 0.15), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for panel, ax in zip(panels, axes, strict=True):
             _draw_panel(ax, panel, looks, log_y=log_y, ylim=ylim)
-            ax.set_ylabel(axis_words(metric, split))
+            ax.set_ylabel(axis_words(panel.measure, split))
             ax.set_xlabel(X[x][1], labelpad=3)
             _caption(ax, panel)
             if len(panels) > 1:
@@ -148,22 +162,35 @@ def draw(
     return figure
 
 
-def _tell_counts(lines: Sequence[Line]) -> None:
-    """Say in the legend of how many seeds each line is the mean, unless the caption's one number is true of all."""
+def _add_counts(lines: Sequence[Line]) -> None:
+    """Add the number of seeds to each label, unless it is the same for all lines: then the caption has it."""
     if len({line.bold.seeds for line in lines}) > 1:
         for line in lines:
             count = _count([line.bold.seeds], "seed")
             line.label = f"{line.label[:-1]}, {count})" if line.label.endswith(")") else f"{line.label} ({count})"
 
 
-def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
-    if out.suffix[1:].lower() in style.METADATA and not out.is_dir():
-        return [out]
-    for kind in formats:
-        if kind not in style.METADATA:
-            raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
+def _check_limits(ylim: tuple[float, float] | None, log_y: bool) -> None:
+    if ylim is not None and not (0 if log_y else -math.inf) < ylim[0] < ylim[1]:
+        above = ", above 0" if log_y else ""
+        raise BnnbenchError(f"y axis from {ylim[0]:g} to {ylim[1]:g} (ymin, ymax): the lower end comes first{above}.")
+
+
+def _check_formats(out: Path, formats: Sequence[str]) -> None:
+    if _is_one_file(out):
+        return
+    style.check_formats(formats)
     if out.suffix[1:].lower() in ("jpg", "jpeg", "eps", "ps", "tif", "tiff", "gif", "webp", "bmp", "pgf"):
         raise BnnbenchError(f"{out}: no format '{out.suffix[1:]}'. Take one of {', '.join(style.METADATA)}.")
+
+
+def _is_one_file(out: Path) -> bool:
+    return out.suffix[1:].lower() in style.METADATA and not out.is_dir()
+
+
+def _files(out: Path, formats: Sequence[str], default_name: str) -> list[Path]:
+    if _is_one_file(out):
+        return [out]
     base = out / default_name if out.is_dir() else out
     return [base.with_name(f"{base.name}.{kind}") for kind in formats]
 
@@ -211,7 +238,7 @@ def _draw_panel(
 
 
 def _caption(ax: Axes, panel: Panel) -> None:
-    """Write under the axis what the figure must not be read without: data, model, N, replicates, temperature."""
+    """Write the caption below the axis: data, model, N, temperature, replicates, unfinished runs."""
     runs, lines = panel.runs, panel.lines
 
     def several(values: list[str]) -> str:

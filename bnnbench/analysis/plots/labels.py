@@ -1,62 +1,25 @@
-"""Which runs make one line of a figure, and the words that tell the lines apart."""
+"""Words of a legend: one entry per line, and no two alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from bnnbench.analysis.settings import differing, telling
+from bnnbench.analysis.groups import Replicates
+from bnnbench.analysis.settings import differing
 from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.store.frame import Run, comparable, flatten
+from bnnbench.store.frame import flatten
 
 SHORT = {"lambda_": "λ", "alpha": "α", "beta": "β", "gamma": "Γ", "temperature": "T", "burn_in": "burn-in"}
 
 
-@dataclass
-class Group:
-    """Runs of one configuration under several seeds: one line.
-
-    Attributes:
-        runs: the replicates.
-        config: flat configuration without what cannot change the numbers.
-    """
-
-    runs: list[Run]
-    config: dict[str, Any]
-
-    @property
-    def method(self) -> str:
-        return self.runs[0].name("method")
-
-    @property
-    def temperature(self) -> str | None:
-        """The effective temperature in words: ``1/N``, a number, or None for an optimiser."""
-        manifest = self.runs[0].manifest  # all of a group agree
-        temperature, data = manifest.get("temperature"), manifest.get("num_data") or 1
-        if not isinstance(temperature, (int, float)):
-            return None
-        return "1/N" if data > 1 and abs(temperature * data - 1) < 1e-9 else f"{temperature:g}"
-
-
-def group(runs: Sequence[Run]) -> list[Group]:
-    """Return the runs by configuration and temperature, in the order of their first run."""
-    groups: dict[tuple[Any, ...], Group] = {}
-    for run in runs:
-        config = telling(run.config)
-        # Beside the configuration the effective temperature, by whichever key it was set.
-        key = (*sorted((k, comparable(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
-        groups.setdefault(key, Group([], config)).runs.append(run)
-    return list(groups.values())
-
-
-def labels(groups: Sequence[Group], sources: Sequence[str], by: str = "method") -> list[str]:
+def legend_entries(groups: Sequence[Replicates], sources: Sequence[str], by: str = "method") -> list[str]:
     """Return one legend entry per group, no two alike: "pSGLD (T = 1)", "SGD (last iterate)", "SGLD (T = 1, lr = 0.1)".
 
     Args:
         groups: the lines of one panel.
-        sources: for each, what its line shows if not the posterior ("last iterate", "ensemble of 5") or "".
+        sources: for each line, the prediction shown if not the posterior ("last iterate"), else "".
         by: ``method``, or the dotted config key whose value names the lines instead.
     """
     tell_of([by], ALWAYS)
@@ -67,9 +30,9 @@ def labels(groups: Sequence[Group], sources: Sequence[str], by: str = "method") 
         if key is None or g.config.get(key) is None:  # an optimiser has no temperature to be named by
             name = g.runs[0].label("method")
         elif key.endswith("temperature") and temperature:
-            name, temperature = temperature, ""  # the effective one, which is what the key is about
+            name, temperature = temperature, ""  # the effective one, which the key is about
         else:
-            name = describe(key, g.config.get(key), g)
+            name = setting_words(key, g.config.get(key), g)
         names.append(name)
         notes.append([note for note in (temperature, source) if note])
     for same in _alike(list(zip(names, map(tuple, notes), strict=True))):
@@ -77,16 +40,16 @@ def labels(groups: Sequence[Group], sources: Sequence[str], by: str = "method") 
         for i in same:
             settings, recorded = groups[i].config, flatten(groups[i].runs[0].config)
             shown = [k for k in keys if k in settings or k not in recorded]  # one without effect has no value to tell
-            words = [describe(k, settings.get(k), groups[i]) for k in shown]
-            notes[i] = list(dict.fromkeys([*notes[i], *words]))  # one value may stand under two keys
+            words = [setting_words(k, settings.get(k), groups[i]) for k in shown]
+            notes[i] = list(dict.fromkeys([*notes[i], *words]))  # two keys may have one value
     entries = [f"{n} ({', '.join(note)})" if note else n for n, note in zip(names, notes, strict=True)]
-    for same in _alike(entries):  # only numbers that %g writes alike can still agree
+    for same in _alike(entries):  # numbers that %g writes alike
         for count, i in enumerate(same, start=1):
             entries[i] += f" #{count}"
     return entries
 
 
-def describe(key: str, value: Any, of: Group) -> str:
+def setting_words(key: str, value: Any, of: Replicates) -> str:
     """Return a configuration value in the words of a legend: "lr = 0.1", "batch norm", "MLP 400-400"."""
     part, _, rest = key.partition(".")
     if part in ("dataset", "model", "method") and rest in ("label", "name"):
@@ -111,16 +74,16 @@ def _alike(items: Sequence[Any]) -> list[list[int]]:
 
 
 def _telling(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the fewest keys that say how the configurations differ: a section's label or name speaks for its rest."""
+    """Return the fewest keys that tell the configurations apart: a section's label or name stands for its settings."""
     keys = differing(configs)
     for key in [k for k in keys if k.endswith(".label")] + [k for k in keys if k.endswith(".name")]:
         if key in keys:
             keys = [k for k in keys if k == key or not k.startswith(key.rpartition(".")[0] + ".")]
-    # The legend shows the effective temperature already; the keys behind it are told only if nothing else differs.
+    # The legend shows the effective temperature already; the keys behind it appear only if nothing else differs.
     return [k for k in keys if not k.endswith("temperature")] or keys
 
 
-def _find_key(by: str, groups: Sequence[Group]) -> str:
+def _find_key(by: str, groups: Sequence[Replicates]) -> str:
     keys = list(dict.fromkeys(key for g in groups for key in g.config))
     ends = [key for key in keys if key.endswith("." + by)]
     if by in keys or len(ends) == 1:

@@ -1,4 +1,4 @@
-"""Where a legend goes: into the panel where it hides no line, else beside it."""
+"""Placement of a legend: inside the panel where it hides no line, else beside it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WRAP = 46  # characters of an entry before it is broken
 
 
 def settle_legends(figure: Figure) -> None:
-    """Move each legend that covers a part of a line, pale ones included, to the right of its panel.
+    """Move each legend that covers part of a line, pale ones included, to the right of its panel.
 
-    The figure grows by the width of what was moved, so that the panels keep theirs.
+    The figure grows by the width of the moved legends, so that the panels keep their size.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -28,8 +28,8 @@ def settle_legends(figure: Figure) -> None:
                 text.set_text(textwrap.fill(text.get_text(), WRAP))
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "constrained_layout not applied")  # the figure grows yet
-        canvas.draw()  # places are known only once it is drawn
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # the figure is yet to grow
+        canvas.draw()  # positions are known only once it is drawn
     covering = [ax for ax in figure.axes if ax.get_legend() and _covers(ax)]
     width, height = figure.get_size_inches()
     for ax in covering:
@@ -53,7 +53,7 @@ def _covers(ax: Axes) -> bool:
         points = points[np.isfinite(points).all(1)]
         if not len(points):
             continue
-        # Between two points as well: a line crosses a legend without having a point there.
+        # Between two points as well: a line may cross a legend without a point inside it.
         steps = np.linspace(0, 1, 20)[:, None, None]
         dense = (points[:-1] + steps * (points[1:] - points[:-1])).reshape(-1, 2) if len(points) > 1 else points
         inside = (dense > [box.x0, box.y0]).all(1) & (dense < [box.x1, box.y1]).all(1)

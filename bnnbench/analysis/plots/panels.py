@@ -1,14 +1,18 @@
-"""What a figure of curves shows, before any drawing: a panel per dataset, a line per configuration."""
+"""Contents of a figure of curves, before any drawing: a panel per dataset, a line per configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bnnbench.analysis.plots.labels import Group, group
+import pandas as pd
+
+from bnnbench.analysis.groups import Replicates, replicates
 from bnnbench.analysis.plots.series import Series, series
+from bnnbench.analysis.predictions import measures_in, preferred
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.store.frame import MEASURES, Run
+from bnnbench.store.frame import Run
+from bnnbench.tasks.measures import Measure, main_measure
 
 X = {
     "iteration": ("iteration", "Iterations"),
@@ -16,108 +20,133 @@ X = {
     "grad_evals": ("grad_evals", "Gradient evaluations"),
     "seconds": ("train_seconds", "Training seconds"),
 }
-PERCENT = ("error", "sparsity")
-Y = {  # measures of one split: "Test error (%)"
-    "error": "error (%)",
-    "nll": "NLL (nats)",
-    "brier": "Brier score",
-    "ece": "ECE",
-    "entropy": "entropy (nats)",
-    "mutual_information": "mutual information (nats)",
-    "auroc": "AUROC",
-    "rmse": "RMSE",
-}
-Y_OF_TRAINING = {
-    "train_loss": "Training loss",
-    "kl": "KL (nats)",
-    "lr": "Step size",
-    "sparsity": "Sparsity (%)",
-}
 SPLITS = {"test": "Test", "valid": "Validation", "train": "Training"}
 PREDICTORS = ("posterior", "current", "both", "pooled")
 MAX_PANELS = 4
 
 
-def axis_words(metric: str, split: str) -> str:
-    """Return the y-axis's label."""
-    return Y_OF_TRAINING[metric] if metric in Y_OF_TRAINING else f"{SPLITS.get(split, split)} {Y[metric]}"
+def axis_words(measure: Measure, split: str) -> str:
+    """Return the label of the y-axis: "Test error (%)"; what is no prediction's belongs to no split: "KL (nats)"."""
+    if measure.of_chain:
+        return measure.axis[:1].upper() + measure.axis[1:]
+    return f"{SPLITS.get(split, split)} {measure.axis}"
 
 
 @dataclass
 class Line:
-    """One group of runs as drawn: the bold line and, with ``predictor="both"``, the pale one behind it."""
+    """Replicates as drawn: the bold line and, with ``predictor="both"``, the pale one behind it.
 
-    group: Group
+    Attributes:
+        group: the runs.
+        bold: the bold line.
+        source: what `bold` shows unless it is a chain's posterior: "last iterate", "mean of 5 networks", "5 chains
+            pooled".
+        ensemble: whether the mean is over the last iterates of the chains; drawn in the look of an ensemble, whatever
+            trained its members.
+        pale: the last iterate.
+        label: the legend's entry.
+    """
+
+    group: Replicates
     bold: Series
-    source: (
-        str  # what the bold line shows if not a chain's posterior: "last iterate", "ensemble of 5", "5 chains pooled"
-    )
-    ensemble: bool = False  # of last iterates: it looks like an ensemble, whatever trained its members
+    source: str
+    ensemble: bool = False
     pale: Series | None = None
     label: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
-        """What the line's look depends on."""
+        """The key of the line's look: method and label."""
         return ("ensemble" if self.ensemble else self.group.method), self.label
 
 
 @dataclass
 class Panel:
-    """One dataset: its lines, and the methods that have nothing to draw."""
+    """One dataset.
+
+    Attributes:
+        runs: its runs.
+        measure: the measure drawn.
+        lines: those that have values.
+        missing: labels of the methods that have none.
+    """
 
     runs: list[Run]
+    measure: Measure
     lines: list[Line] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
-def panels_of(runs: Sequence[Run]) -> list[Panel]:
-    """Return one panel per dataset, in the order of the runs."""
-    panels: dict[str, Panel] = {}
+def panels_of(runs: Sequence[Run], metric: str | None) -> list[Panel]:
+    """Return one empty panel per dataset, in the order of the runs; a `metric` of None is the task's score."""
+    if metric is not None and metric not in measures_in(runs):
+        raise BnnbenchError(f"metric: no '{metric}'.{did_you_mean(metric, measures_in(runs))}")
+    datasets: dict[str, list[Run]] = {}
     for run in runs:
-        panels.setdefault(run.name("dataset"), Panel([])).runs.append(run)
-    if len(panels) > MAX_PANELS:
+        datasets.setdefault(run.name("dataset"), []).append(run)
+    if len(datasets) > MAX_PANELS:
         raise BnnbenchError(
-            f"{len(panels)} datasets ({', '.join(panels)}) do not fit one figure; the most is {MAX_PANELS}. "
+            f"{len(datasets)} datasets ({', '.join(datasets)}) do not fit one figure; the most is {MAX_PANELS}. "
             "Give the runs of fewer datasets at a time."
         )
-    return list(panels.values())
+    return [Panel(those, _measure(those, metric)) for those in datasets.values()]
 
 
-def fill(panel: Panel, *, metric: str, x: str, split: str, predictor: str) -> None:
+def _measure(runs: Sequence[Run], metric: str | None) -> Measure:
+    if metric is None:
+        recorded = {column for run in runs for column in run.metrics if run.metrics[column].notna().any()}
+        return main_measure(runs[0].manifest, recorded)
+    return measures_in(runs).get(metric, Measure(metric, metric))  # a measure of another dataset's task: no lines
+
+
+def fill(panel: Panel, *, x: str, split: str, predictor: str) -> None:
     """Compute the lines of `panel`; the arguments are those of `plot_curves`."""
-    scale = 100.0 if metric in PERCENT else 1.0
-    if metric in Y_OF_TRAINING:  # of the training, whatever predicts
+    if panel.measure.of_chain:
         predictor = "current"
-    for g in group(panel.runs):
+    wanted = ("current",) if predictor == "current" else ("posterior", "current")
+    for group in replicates(panel.runs):
+        recorded: dict[str, Series] = {}
+        for which in wanted:
+            line = series(
+                group.runs,
+                metric=panel.measure.name,
+                x=X[x][0],
+                split=split,
+                predictor=which,
+                scale=panel.measure.scale,
+                pool=predictor == "pooled" and which == "posterior",
+            )
+            if line:
+                recorded[which] = line
+        if not recorded:
+            panel.missing.append(group.runs[0].label("method"))
+            continue
+        shown = preferred(recorded)
+        bold = recorded[shown]
+        if shown == "current":
+            panel.lines.append(Line(group, bold, "last iterate"))
+            continue
+        # Without being asked, a line is pooled only where each chain has a last iterate and no posterior of its own.
+        point = group.config.get("method.predictive.name") == "point"
+        ensemble = bold.pooled > 0 and (predictor != "pooled" or point)
+        source = ""
+        if bold.pooled:
+            source = f"mean of {bold.pooled} networks" if ensemble else f"{bold.pooled} chains pooled"
+        pale = recorded.get("current") if predictor == "both" else None
+        panel.lines.append(Line(group, bold, source, ensemble, pale))
 
-        def get(which: str, runs: list[Run] = g.runs) -> Series | None:
-            pool = predictor == "pooled" and which == "posterior"
-            return series(runs, metric=metric, x=X[x][0], split=split, predictor=which, scale=scale, pool=pool)
 
-        posterior = None if predictor == "current" else get("posterior")
-        current = None if predictor in ("posterior", "pooled") and posterior else get("current")
-        if posterior:
-            count = posterior.pooled
-            named = "ensemble" in g.runs[0].label("method").lower()
-            # Without being asked, a line is pooled only where each chain has a last iterate and no more.
-            point = g.config.get("method.predictive.name") == "point"
-            ensemble = count > 0 and (predictor != "pooled" or point)
-            source = f"{count} members" if named else f"ensemble of {count}" if ensemble else f"{count} chains pooled"
-            panel.lines.append(Line(g, posterior, source if count else "", ensemble, pale=current))
-        elif current:
-            panel.lines.append(Line(g, current, "last iterate"))
-        else:
-            panel.missing.append(g.runs[0].label("method"))
-
-
-def why_empty(runs: Sequence[Run], metric: str, split: str) -> str:
-    """Return the message of the error that no run has anything to draw."""
+def why_empty(runs: Sequence[Run], measure: Measure, split: str) -> str:
+    """Return the error message for runs that have nothing to draw."""
     rows = [run.metrics for run in runs if len(run.metrics)]
     if not rows:
         return f"None of the {len(runs)} runs has recorded an evaluation yet."
     splits = sorted({name for frame in rows for name in frame["split"].dropna()})
     if split not in splits:
         return f"split: no '{split}' in these runs.{did_you_mean(split, splits)}"
-    measured = [m for m in MEASURES if any(f.loc[f["split"] == split, m].notna().any() for f in rows)]
-    return f"metric: these runs have no values of '{metric}' on '{split}'.{did_you_mean(metric, measured)}"
+    recorded = [name for name in measures_in(runs) if any(_has_values(frame, name, split) for frame in rows)]
+    return f"metric: these runs have no values of '{measure.name}' on '{split}'.{did_you_mean(measure.name, recorded)}"
+
+
+def _has_values(rows: pd.DataFrame, name: str, split: str) -> bool:
+    return name in rows and bool(rows.loc[rows["split"] == split, name].notna().any())

@@ -1,4 +1,4 @@
-"""Rows of metrics.csv → the numbers of one line: mean over replicates, standard error, and limits that show them."""
+"""Rows of metrics.csv → the numbers of one line: mean over replicates, standard error, and limits of the axis."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bnnbench.analysis.statistics import means
 from bnnbench.store.frame import Run
+from bnnbench.tasks.measures import measures_of
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Series:
     """One line.
 
     Attributes:
-        x: [points] position, increasing.
+        x: [points] position, in the order of iterations.
         mean: [points] mean over the replicates present at each point.
         error: [points] standard error of that mean; nan with fewer than two replicates.
         seeds: how many seeds.
@@ -42,17 +44,17 @@ def series(
     scale: float = 1.0,
     pool: bool = False,
 ) -> Series | None:
-    """Return the line of `runs` (the same configuration under several seeds), or None if there is nothing to draw.
+    """Return the line of `runs` (one configuration under several seeds), or None if there is nothing to draw.
 
-    A replicate is a (seed, chain). A method that records no prediction per chain, only the pooled one (a deep
-    ensemble), has its seeds as replicates, and so has any method with several chains if `pool`. Replicates are matched
-    by iteration even when `x` is a time, which no two runs share; `x` is then their mean.
+    A replicate is a (seed, chain). A method that records only the prediction pooled over chains (a deep ensemble) has
+    its seeds as replicates, and so has any method of several chains if `pool`. Replicates are matched by iteration even
+    if `x` is a time, which no two runs share; `x` is then their mean.
     """
     parts = []
-    for run in runs:
+    for run in [run for run in runs if metric in measures_of(run.manifest)]:
         rows = run.metrics
         rows = rows[(rows["split"] == split) & (rows["predictor"] == predictor)]
-        # Folders without a seed in their config are replicates of their own.
+        # Folders without a seed in their config are replicates by themselves.
         seed = run.folder.name if run.seed is None else run.seed
         parts.append(
             pd.DataFrame(
@@ -60,6 +62,8 @@ def series(
                 | {"x": rows[x], "y": rows[metric] * scale}
             )
         )
+    if not parts:
+        return None
     rows = pd.concat(parts, ignore_index=True).dropna()
     each = rows[rows["chain"] != "all"]
     pooled = 0
@@ -67,25 +71,23 @@ def series(
         each, pooled = rows[rows["chain"] == "all"], max(int(run.config.get("chains") or 1) for run in runs)
     if each.empty:
         return None
-    # First within a replicate: a run copied to a second folder must not count as new evidence.
-    replicates = each.groupby(["iteration", "seed", "chain"])[["x", "y"]].mean()
-    at = replicates.groupby("iteration")
-    error = at["y"].std(ddof=1) / np.sqrt(at["y"].count())
+    each = each.set_index(["iteration", "seed", "chain"])
+    y = means(each["y"], "iteration")
     return Series(
-        x=at["x"].mean().to_numpy(float),
-        mean=at["y"].mean().to_numpy(float),
-        error=error.to_numpy(float),
-        seeds=each["seed"].nunique(),
-        chains=each["chain"].nunique(),
+        x=means(each["x"], "iteration")["value"].to_numpy(float),
+        mean=y["value"].to_numpy(float),
+        error=y["error"].to_numpy(float),
+        seeds=each.index.get_level_values("seed").nunique(),
+        chains=each.index.get_level_values("chain").nunique(),
         pooled=pooled if pooled > 1 else 0,
     )
 
 
 def limits(lines: Iterable[Series], log: bool = False, start: float = 0.1, room: float = 0.08) -> tuple[float, float]:
-    """Return y-limits that the first, high points do not squash.
+    """Return y-limits that the first, high points do not stretch.
 
-    The upper limit covers everything after the first `start` of the x-range, bands included, with `room` of the height
-    to spare; the lower one covers all points. If the first points reach only a little higher, they are shown too.
+    The upper limit covers all points after the first `start` of the x-range, bands included, with `room` of the height
+    to spare; the lower one covers all points. First points that reach only a little higher are shown too.
     """
     x, y = _corners(lines)
     if log:

@@ -1,22 +1,25 @@
-"""The figure of `bnnbench sparsity`: error and fraction of dropped weights against the threshold of log α."""
+"""The figure of `bnnbench sparsity`: score and fraction of dropped weights against the threshold of log α."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.analysis.plots import style
-from bnnbench.errors import BnnbenchError, did_you_mean
+from bnnbench.analysis.plots.panels import axis_words
+from bnnbench.errors import BnnbenchError
+from bnnbench.tasks.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SPLITS = {"test": "Test", "valid": "Validation"}
-Row = dict[str, str]
+# Columns of the table; the others are scores, the first of them the one that is drawn.
+COLUMNS = ("chain", "threshold", "own", "weights", "kept", "dropped", "compression", "split")
+CsvRow = dict[str, str]
 
 
 def plot_sparsity(
@@ -25,6 +28,7 @@ def plot_sparsity(
     out: str | Path | None = None,
     formats: Sequence[str] = ("png", "pdf", "svg"),
     title: str | None = None,
+    measures: Mapping[str, Measure] = MEASURES,
 ) -> list[Path]:
     """Draw a sparsity_curve.csv and return the files written.
 
@@ -33,6 +37,7 @@ def plot_sparsity(
         out: the figure's name without ending; default: that of the CSV, beside it.
         formats: among png, pdf and svg.
         title: words above the figure.
+        measures: words and units of the scores, those of the run's own task included.
 
     Raises:
         BnnbenchError: no such format, or not such a CSV.
@@ -40,8 +45,8 @@ def plot_sparsity(
     import matplotlib
 
     table = Path(table)
-    check_formats(formats)
-    figure, base = draw(table, title), table.with_suffix("") if out is None else Path(out)
+    style.check_formats(formats)
+    figure, base = draw(table, title, measures), table.with_suffix("") if out is None else Path(out)
     base.parent.mkdir(parents=True, exist_ok=True)
     files = [base.with_name(f"{base.name}.{kind}") for kind in formats]
     for kind, file in zip(formats, files, strict=True):
@@ -50,20 +55,14 @@ def plot_sparsity(
     return files
 
 
-def check_formats(formats: Sequence[str]) -> None:
-    """Raise BnnbenchError unless all are formats that figures are written in."""
-    for kind in formats:
-        if kind not in style.METADATA:
-            raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, style.METADATA)}")
-
-
-def draw(table: str | Path, title: str | None = None) -> Figure:
-    """Return the figure: the score above, on a logarithmic axis where it spans a decade; what is dropped below."""
+def draw(table: str | Path, title: str | None = None, measures: Mapping[str, Measure] = MEASURES) -> Figure:
+    """Return the figure: above the score, logarithmic where it spans a decade; below the weights dropped."""
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     rows = _read(Path(table))
+    score = next(column for column in rows[0] if column not in COLUMNS)
     splits = sorted({row["split"] for row in rows}, key=lambda name: name != "test")  # the test split in front
     first = [row for row in rows if row["split"] == splits[0]]
     own = next((row for row in first if row["own"] == "1"), None)
@@ -71,7 +70,8 @@ def draw(table: str | Path, title: str | None = None) -> Figure:
         width, height = style.PANEL
         figure = Figure(figsize=(width, 1.4 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
-        _draw_scores(above, {split: [row for row in rows if row["split"] == split] for split in splits})
+        by_split = {split: [row for row in rows if row["split"] == split] for split in splits}
+        _draw_scores(above, by_split, measures.get(score, Measure(score, score)))
         _draw_dropped(below, first)
         below.set_xlabel(r"Threshold of $\log\,\alpha$")
         below.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10]))
@@ -87,8 +87,8 @@ def draw(table: str | Path, title: str | None = None) -> Figure:
     return figure
 
 
-def _draw_dropped(ax: Axes, rows: list[Row]) -> None:
-    """Draw what is dropped; if most is, on an axis where 90, 99 and 99.9 % are as far from one another.
+def _draw_dropped(ax: Axes, rows: list[CsvRow]) -> None:
+    """Draw the fraction of weights dropped; where most are, on an axis on which 90, 99 and 99.9 % are equally spaced.
 
     100 % would be infinitely far on that axis: it stands just beyond the last value, reached by a dashed line.
     """
@@ -123,49 +123,45 @@ def _draw_dropped(ax: Axes, rows: list[Row]) -> None:
     ax.set_ylabel("Weights dropped (%)")
 
 
-def _about_own(own: Row) -> str:
-    """Return what the run's own threshold drops, in words."""
+def _about_own(own: CsvRow) -> str:
+    """Return the fraction that the run's own threshold drops, in words."""
     at, dropped, compression = (float(own[key]) for key in ("threshold", "dropped", "compression"))
     left = f"1/{compression:.4g} left" if math.isfinite(compression) else "nothing left"
     return f"dotted: the run's threshold, {at:g}: {100 * dropped:.2f} % dropped, {left}"
 
 
-def _draw_scores(ax: Axes, rows_of: dict[str, list[Row]]) -> None:
+def _draw_scores(ax: Axes, rows_of: dict[str, list[CsvRow]], measure: Measure) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    metric = "error" if "error" in next(iter(rows_of.values()))[0] else "rmse"
-    scale, words = (100, "error (%)") if metric == "error" else (1, "RMSE")
     values: list[float] = []
     for i, (split, rows) in enumerate(rows_of.items()):
         look, x = style.CYCLE[0], [float(row["threshold"]) for row in rows]
-        y = [scale * float(row[metric]) for row in rows]
+        y = [measure.scale * float(row[measure.name]) for row in rows]
         values += y
         if i == 0:
             every = style.sparse(len(x), 0, 1)
             ax.plot(x, y, color=look.color, marker=look.marker, markevery=every, label=split, **style.BOLD)
         else:
             ax.plot(x, y, color=look.color, label=split, **style.PALE)
-    ax.set_ylabel(words[:1].upper() + words[1:] if len(rows_of) > 1 else f"{SPLITS.get(split, split)} {words}")
+    several = measure.axis[:1].upper() + measure.axis[1:]
+    ax.set_ylabel(several if len(rows_of) > 1 else axis_words(measure, split))
     if len(rows_of) > 1:
         ax.legend(loc="best")
     low, high = min(values), max(values)
-    if low > 0 and high > 10 * low:  # guessing is wrong in most data, a good network in few
+    if low > 0 and high > 10 * low:  # from chance level down to a good network
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _read(table: Path) -> list[Row]:
+def _read(table: Path) -> list[CsvRow]:
     try:
         with table.open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         raise BnnbenchError(f"{table}: no such file. `bnnbench sparsity RUN` makes it.") from None
     columns = set(rows[0]) if rows else set()
-    if (
-        not {"threshold", "own", "weights", "kept", "dropped", "compression", "split"} <= columns
-        or not {"error", "rmse"} & columns
-    ):
+    if not columns > set(COLUMNS):
         raise BnnbenchError(f"{table}: not a table of `bnnbench sparsity`.")
     return rows

@@ -6,12 +6,14 @@ the markers carry the same information in black and white.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
+
+from bnnbench.errors import BnnbenchError, did_you_mean
 
 
 class Look(NamedTuple):
-    """How one line is drawn."""
+    """Colour, marker and dashes of one line."""
 
     color: str
     marker: str | tuple[int, int, int]  # matplotlib's: a letter, or (corners, star?, angle)
@@ -90,11 +92,18 @@ PALE = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
 BAND = {"alpha": 0.25, "linewidth": 0, "zorder": 1}
 
 
+def check_formats(formats: Iterable[str]) -> None:
+    """Raise BnnbenchError unless figures can be written in all of `formats`."""
+    for kind in formats:
+        if kind not in METADATA:
+            raise BnnbenchError(f"formats: no '{kind}'.{did_you_mean(kind, METADATA)}")
+
+
 def looks(lines: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Look]:
     """Return the look of each line, given as (method, label), for one figure.
 
-    A known method has its own look in every figure. Several lines of one method share its colour and differ in dashes,
-    unless it is the only method: then colours tell them apart best. An unknown method takes what is left of the cycle.
+    A known method looks the same in every figure. Several lines of one method share its colour and differ in dashes,
+    unless it is the only method: then colours separate them best. An unknown method takes a free look of `CYCLE`.
     """
     lines = list(dict.fromkeys(lines))
     methods = list(dict.fromkeys(method for method, _ in lines))
