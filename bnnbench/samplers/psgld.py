@@ -91,6 +91,10 @@ class PSGLD(Optimizer):
         if gamma == "exact":
             check_exact(sum(p.numel() for group in self.param_groups for p in group["params"]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content of a copy: torch's own leaves attributes of a subclass out."""
+        return {**super().__getstate__(), "noise": self.noise, "gamma": self.gamma}
+
     @property
     def needs_closure(self) -> bool:
         """Whether `step` must be given the loss as a closure: Γ takes second derivatives. T = 0 has no use for Γ."""

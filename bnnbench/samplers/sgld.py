@@ -51,6 +51,10 @@ class SGLD(Optimizer):
             params, {"lr": lr, "num_data": num_data, "temperature": temperature, "weight_decay": weight_decay}
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content of a copy: torch's own leaves attributes of a subclass out."""
+        return {**super().__getstate__(), "noise": self.noise}
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Make one step from the gradients of Ū in ``p.grad``; `closure`, if given, computes them first."""

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.configurations import composed
 from support.records import manifest_of
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import RECALLED, SEEN, Value, _tables, layers_mnist, psgld_a9a, sparse_vd, vd_kl
-from bnnbench.paper._figure import load_figure
+from bnnbench.paper._figure import figures, load_figure
+from bnnbench.sweep.plan import combinations
 
 Make = Callable[..., Path]
 
@@ -22,11 +24,11 @@ def save(figure, file: Path) -> int:
     return file.stat().st_size
 
 
-@pytest.mark.parametrize("name", ["psgld_mnist", "layers_mnist", "bbb_mnist", "psgld_a9a", "sparse_vd"])
+@pytest.mark.parametrize("name", [name for name in figures() if load_figure(name).sweeps])
 def test_every_figure_of_runs_draws_from_csv(name: str, make_finished: Make, tmp_path: Path) -> None:
-    make_finished(tmp_path / "data" / "a", "sparse_vd" if name == "sparse_vd" else "sgld")
-    make_finished(tmp_path / "data" / "b", "sparse_vd" if name == "sparse_vd" else "psgld", seed=1)
     figure = load_figure(name)
+    for seed, overrides in enumerate(combinations(figure.overrides(quick=True)[0])[:2]):
+        make_finished(tmp_path / "data" / str(seed), composed(*overrides)["method"]["name"], seed=seed)
     drawn = figure.draw(tmp_path / "data", "Some words (quick)")
     assert "Some words (quick)" in {ax.get_title() for ax in drawn.axes}
     assert save(drawn, tmp_path / "a.png") > 10_000
