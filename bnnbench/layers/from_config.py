@@ -55,7 +55,7 @@ def layer_names() -> list[str]:
 def layer_classes() -> dict[str, type[StochasticLayer]]:
     """Return class name → class of the package's own layers."""
     modules = [plugins.find("layers", name) for name in plugins.names("layers")]
-    return {layer.__name__: layer for module in modules for layer in _classes(module)}
+    return {layer.__name__: layer for module in modules for layer in plugins.classes_in(module, StochasticLayer)}
 
 
 def find_layer(name: str) -> Layer:
