@@ -85,7 +85,9 @@ class SparseVD(StochasticLayer):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations in training, in the shape of the output."""
-        theta = self.sparse_weight() if self.train_clip else self.weight
+        theta = self.weight
+        if self.train_clip:
+            theta = theta * (self.current_log_alpha() - self.threshold <= sparse.TIE)
         return self.affine(x, theta, self.bias), self.affine(x.square(), self.variance(), None) + ROOT
 
     def draw(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from bnnbench.layers.fused.ops import Op, flat, total
 from bnnbench.layers.kl import K1, K2, K3
 
 LIMIT = 8.0  # log α is clamped to [−8, 8]
+TIE = 1e-6  # by which log α may exceed the threshold in training: rounding
 
 
 def log_alpha(theta: Tensor, log_sigma2: Tensor) -> Tensor:

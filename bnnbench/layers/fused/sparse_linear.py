@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bnnbench.layers.fused import sparse
 from bnnbench.layers.fused.ops import plain_gradients, total
-from bnnbench.layers.fused.sparse import LIMIT, divide, total_log
+from bnnbench.layers.fused.sparse import LIMIT, TIE, divide, total_log
 from bnnbench.layers.kl import K1, K2, K3
 
 ROOT = 1e-8  # added to a variance under the root
@@ -46,7 +46,7 @@ class SparseLinear(torch.autograd.Function):
         unclamped = variance.log2()
         torch.sub(log_sigma2, unclamped, alpha=math.log(2), out=unclamped)
         log_alpha = unclamped.clamp(-LIMIT, LIMIT)
-        kept = None if threshold is None else (log_alpha - threshold).le_(1e-6)  # 1e-6 for rounding
+        kept = None if threshold is None else (log_alpha - threshold).le_(TIE)
         in_range = unclamped.eq_(log_alpha)
         s = torch.rsub(log_alpha, -K2, alpha=K3).sigmoid_()
         alpha = log_alpha.mul_(1 / math.log(2)).exp2_()
@@ -103,7 +103,7 @@ def _plain(epsilon: Tensor, threshold: float | None) -> Any:
         variance = sparse.VARIANCE.plain(theta, log_sigma2)
         weight = theta
         if threshold is not None:
-            weight = theta * (sparse.log_alpha(theta, log_sigma2) - threshold <= 1e-6)
+            weight = theta * (sparse.log_alpha(theta, log_sigma2) - threshold <= TIE)
         std = (F.linear(x.square(), variance) + ROOT).sqrt()
         return F.linear(x, weight, bias) + std * epsilon, sparse.KL.plain(theta, log_sigma2).sum()
 
