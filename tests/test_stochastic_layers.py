@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ import pytest
 import torch
 from support.records import manifest_of
 
+from bnnbench import layers
+from bnnbench.config import plugins
 from bnnbench.config.schema import KL, parse
 from bnnbench.errors import ConfigError
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.run import step
 from bnnbench.inference.potential import kl_weight
 from bnnbench.inference.random import layer_stream
+from bnnbench.layers.base import StochasticLayer
 from bnnbench.layers.conversion import kl, sampling
 from bnnbench.layers.dropout import Dropout
-from bnnbench.layers.from_config import RunPrior, layer_names, make_stochastic
-from bnnbench.layers.mean_field import MeanField
+from bnnbench.layers.from_config import RunPrior, layer_classes, layer_names, make_stochastic
 from bnnbench.layers.sparse_vd import SparseVD
 from bnnbench.models import build_network
 
@@ -43,8 +46,29 @@ def parts_of(compose: Compose, *overrides: str) -> Parts:
 # ---- which layers, with which options
 
 
-def test_the_files_that_define_a_layer_are_found_by_themselves() -> None:
-    assert layer_names() == ["deterministic", "dropout", "gaussian_dropout", "mean_field", "sparse_vd", "vd"]
+def test_the_files_that_define_a_layer_are_found_by_themselves(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known, classes = layer_names(), layer_classes()
+    assert known[0] == "deterministic"
+    assert {"dropout", "sparse_vd"} < set(known)
+    assert "kl" not in known and "base" not in known  # files without a layer
+    (tmp_path / "masked.py").write_text(
+        "from bnnbench.layers.base import StochasticLayer\nclass Masked(StochasticLayer):\n    pass\n"
+    )
+    folder = tmp_path / "package" / "layers"
+    shutil.copytree(Path(layers.__file__).parent, folder)
+    shutil.move(tmp_path / "masked.py", folder)
+    monkeypatch.setattr(plugins, "PACKAGE", folder.parent)
+    monkeypatch.setattr(layers, "__path__", [*layers.__path__, str(folder)])
+    assert set(layer_names()) - set(known) == {"masked"}
+    assert set(layer_classes()) - set(classes) == {"Masked"}
+    assert layers.Masked.__module__ == "bnnbench.layers.masked"
+
+
+def test_a_name_that_is_no_class_of_modules_is_refused_in_a_line(compose: Compose) -> None:
+    for name in ("math.sqrt", "collections.OrderedDict", "bnnbench.layers.vd.KL"):
+        with pytest.raises(ConfigError, match=rf"name={name}: not a class derived from nn\.Module") as refused:
+            check(compose("method=dropout", f"method.layers.name={name}"))
+        assert len(str(refused.value).splitlines()) == 1
 
 
 def test_the_first_layer_can_have_options_of_its_own_and_patterns_choose() -> None:
@@ -87,8 +111,8 @@ def test_biases_without_a_prior_are_no_random_variables(compose: Compose) -> Non
 @pytest.mark.parametrize("per", ["layer", "unit", "weight"])
 @pytest.mark.parametrize("kl_form", ["cubic", "bound", "sigmoid", "none"])
 def test_stacked_networks_take_every_kind_of_alpha(per: str, kl_form: str, compose: Compose) -> None:
-    layers = (f"method.layers.per={per}", f"method.layers.kl={kl_form}")
-    parts = parts_of(compose, "method=vd", *layers, "chains=2")
+    alpha = (f"method.layers.per={per}", f"method.layers.kl={kl_form}")
+    parts = parts_of(compose, "method=vd", *alpha, "chains=2")
     alone = [kl(parts.chains.network, parts.chains.state_of(k)) for k in range(2)]
     torch.testing.assert_close(parts.chains.kl(), torch.stack(alone))
     step(parts.optimizer, parts.potential, *parts.batches(0), 1e-3)
@@ -264,12 +288,34 @@ def test_the_fraction_dropped_is_that_of_all_weights(compose: Compose) -> None:
     assert row[1]["sparsity"] == 0
 
 
-def test_a_regression_head_and_images_take_stochastic_layers(compose: Compose) -> None:
-    parts = parts_of(compose, "method=mean_field", "dataset.name=digits", "method.norm=batch", "chains=2")
+@pytest.mark.parametrize("method", ["mean_field", "sparse_vd"])
+def test_a_regression_head_takes_stochastic_layers(
+    method: str, compose: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noisy_plane").mkdir()
+    (tmp_path / "noisy_plane" / "data.py").write_text(
+        "import numpy as np\n"
+        "TASK, CLASSES = 'regression', None\n"
+        "def load(root, part):\n"
+        "    random = np.random.default_rng(0 if part == 'train' else 1)\n"
+        "    x = random.normal(size=(60, 3))\n"
+        "    return x, x @ np.array([1.0, -2.0, 0.5]) + random.normal(size=len(x))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    data = ("dataset.name=noisy_plane.data", "dataset.divide=1", "batch_size=20")
+    parts = parts_of(compose, f"method={method}", *data, "method.norm=batch", "chains=2")
+    assert isinstance(parts.chains.network.get_submodule("fc1.layer"), StochasticLayer)
     step(parts.optimizer, parts.potential, *parts.batches(0), 1e-3)
     rows = parts.evaluator(member=False)
-    assert all(math.isfinite(r["nll"]) for r in rows)
-    assert isinstance(parts.chains.network.fc1.layer, MeanField)
+    assert all(math.isfinite(r["nll"]) and math.isfinite(r["rmse"]) for r in rows)
+
+
+@pytest.mark.parametrize("method", ["mean_field", "sparse_vd"])
+def test_images_and_convolutions_take_stochastic_layers(method: str, compose: Compose) -> None:
+    parts = assemble(check(compose(f"method={method}", "model=cnn", "method.norm=batch", "chains=2", "threads=1")))
+    assert any(isinstance(m, StochasticLayer) and m.is_conv for m in parts.chains.network.modules())
+    step(parts.optimizer, parts.potential, *parts.batches(0), 1e-3)
+    assert all(math.isfinite(r["nll"]) for r in parts.evaluator(member=False))
 
 
 # ---- starting from another run

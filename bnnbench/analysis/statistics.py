@@ -58,18 +58,17 @@ def means(values: pd.Series, at: str) -> pd.DataFrame:
         at: name of the level of points, such as iteration.
 
     Returns:
-        Columns ``value``, ``error`` (nan with fewer than two repetitions) and ``count``, by increasing `at`.
+        Columns ``value`` and ``error`` (nan with fewer than two repetitions), by increasing `at`.
     """
     points = by_repetition(values).groupby(level=at)
-    count = points.count()
-    return pd.DataFrame({"value": points.mean(), "error": points.std(ddof=1) / np.sqrt(count), "count": count})
+    return pd.DataFrame({"value": points.mean(), "error": points.std(ddof=1) / np.sqrt(points.count())})
 
 
 def mean(values: pd.Series) -> Mean:
-    """Return the mean of `values`, indexed by repetition and at least one, as `means` at a single point."""
-    at_once = pd.concat({0: values}, names=["point"])
-    value, error, count = means(at_once, "point").iloc[0]
-    return Mean(float(value), None if count < 2 else float(error), int(count))
+    """Return the mean of `values`, one per repetition as from `by_repetition` and at least one, and its error s/√n."""
+    count = len(values)
+    error = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else None
+    return Mean(float(values.mean()), error, count)
 
 
 def difference(x: Mapping[Hashable, float], y: Mapping[Hashable, float]) -> Difference:

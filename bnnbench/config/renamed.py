@@ -44,6 +44,8 @@ RENAMED = (
 )
 
 
+# Keys that earlier versions did not have, and the value by which runs go on as they did.
+ADDED = {"task.name": "auto", "task.head": "auto"}
 ALWAYS = tuple(entry for entry in RENAMED if entry.applies is None)
 
 
@@ -71,9 +73,9 @@ def current_overrides(overrides: Sequence[str], entries: Sequence[Renamed] = REN
 
 
 def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the nested configuration `raw` with every old key in its present place; `raw` stays as it is.
+    """Return the nested configuration `raw` with every old key in its present place, and those of `ADDED`.
 
-    Where both are there the old one holds: it is what a user has written over the default of the new one.
+    `raw` stays as it is. Where both are there the old one holds: a user has written it over the default of the new one.
     """
     config = copy.deepcopy(dict(raw))
     moved = []
@@ -90,6 +92,13 @@ def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         place[last] = _merged(place.get(last), found)
         moved.append(entry)
     _tell(moved)
+    for key, value in ADDED.items():
+        *path, last = key.split(".")
+        place = config
+        for part in path:
+            place = place.setdefault(part, {})
+        if isinstance(place, dict):
+            place.setdefault(last, value)
     return config
 
 

@@ -28,6 +28,7 @@ from bnnbench.deploy.csr import from_csr, to_csr
 from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.progress import make_console
+from bnnbench.layers.base import HasAlpha, Prunable
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparsity import NO_ALPHA, count_weights, prune, threshold_of_layers
@@ -116,8 +117,8 @@ def export(
 
 
 def _check_prunable(trained: Trained, network: nn.Module, threshold: float | None) -> None:
-    drops = any(hasattr(m, "kept") for m in network.modules())
-    alpha = any(hasattr(m, "current_log_alpha") for m in network.modules())
+    drops = any(isinstance(m, Prunable) for m in network.modules())
+    alpha = any(isinstance(m, HasAlpha) for m in network.modules())
     if not drops and not alpha:
         raise ConfigError(f"{trained.folder}: --sparse: {NO_ALPHA} Leave out --sparse.")
     if not drops and threshold is None:

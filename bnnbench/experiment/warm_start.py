@@ -12,7 +12,6 @@ from bnnbench.store import checkpoint
 from bnnbench.store.folder import is_finished
 
 State = dict[str, Tensor]
-OF_STOCHASTIC_LAYERS = ("log_alpha", "log_sigma2", "rho", "bias_rho")  # parameters that plain layers do not have
 
 
 class WarmStart:
@@ -84,7 +83,10 @@ def start_from(network: nn.Module, state: State, folder: str) -> None:
         ConfigError: names or shapes differ; the first difference is named.
     """
     mine = dict(network.state_dict(keep_vars=True))
-    if stochastic := [name for name in state if name not in mine and name.split(".")[-1] in OF_STOCHASTIC_LAYERS]:
+    plain = {name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
+    # A plain layer has weight and bias only; any other parameter under its name is that of a stochastic one.
+    extra = [name for name in state if name not in mine and not name.endswith(("weight", "bias"))]
+    if stochastic := [name for name in extra if name.rpartition(".")[0] in plain]:
         raise ConfigError(
             f"method.init_from={folder}: a run with stochastic layers, as {stochastic[0]} shows. "
             "Take a run with deterministic layers, such as one of method=adam."

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from bnnbench.inference.chains import Chains
+from bnnbench.layers.joint_kl import joint_kl
 from bnnbench.layers.network import covered_by_kl, parameter_kinds
 from bnnbench.priors.base import Prior
 from bnnbench.tasks.base import Task
@@ -57,12 +58,15 @@ class Potential:
 
         Its gradient is ∇Ū without a Gaussian prior, which `groups` hands to the update rule.
         """
-        loss = self.task.loss(self.chains(x), y)
+        with joint_kl():
+            outputs = self.chains(x)
+            divergence = self.chains.kl() if self.has_kl and beta else None
+        loss = self.task.loss(outputs, y)
         if self._in_loss:
             log_density = self.prior.log_density(self.chains.with_axis(self._in_loss))
             loss = loss - log_density / self.num_data
-        if self.has_kl and beta:
-            loss = loss + (beta / self.num_data) * self.chains.kl()
+        if divergence is not None:
+            loss = loss + (beta / self.num_data) * divergence
         return loss
 
     def groups(self, noise_on: Collection[str], temperature: float | None) -> list[dict[str, Any]]:

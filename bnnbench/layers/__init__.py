@@ -1,13 +1,14 @@
-"""Stochastic and normalisation layers, and what turns a plain network into one that has them.
+"""Stochastic and normalisation layers, and the conversion of plain networks.
 
-A stochastic layer is one file with one subclass of `StochasticLayer` (`base.py`): it takes over the parameters of an
-nn.Linear or nn.Conv2d, and ``draw`` and ``mean`` return its pre-activations with fresh noise and without. A layer whose
-weights have a posterior q has ``kl()``, its KL from the prior in nats, summed over weights; one with an α has
-``current_log_alpha()``; one that drops weights has ``kept()``.
+A layer is one file with one subclass of `StochasticLayer`; nothing is registered. It takes over the parameters of an
+nn.Linear or nn.Conv2d and overrides ``draw(x)``, pre-activations with fresh noise, and ``mean(x)``, those without.
+Further abilities are structural protocols of `base`, which any nn.Module may satisfy: `HasKL`, ``kl()`` from the prior
+in nats, summed over weights; `HasAlpha`, ``current_log_alpha()``; `Prunable`, ``kept()``; `Thresholded`, pruning by a
+threshold on log α.
 
-Every layer can be imported from here by its class, ``from bnnbench.layers import SparseVD``. `conversion` turns plain
-networks into stochastic ones and back, `network` reads off the KL of a whole network, `sparsity` what can be dropped.
-Hand-written gradients stand in `fused`.
+Layers are imported by class name, ``from bnnbench.layers import SparseVD``. `conversion` makes a plain network
+stochastic and back, `network` reads the KL of a whole network, `sparsity` counts and prunes weights, `from_config`
+serves `method.layers`. The layers show the formulas; `fused` holds faster versions with hand-written gradients.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Find a layer by its class among the files of this folder: nothing is registered."""
+    """Return a layer by its class name, searching the files of this folder."""
     if not name[:1].isupper():
         raise AttributeError(name)
     from bnnbench.layers.base import StochasticLayer

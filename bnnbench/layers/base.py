@@ -1,21 +1,59 @@
-"""What the stochastic layers share: the affine map of a Linear or Conv2d, and when its weights are random."""
+"""The base class of stochastic layers, the protocols of their further abilities, and the functions they share."""
 
 from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnnbench.layers.fused.ops import Op, fused
-
 FLOOR = 1e-16  # of a variance under a root: the root of exactly 0 has an infinite slope, and ∞ · 0 would be NaN
 
 
-class StochasticLayer(nn.Module):
-    """Takes over the map, the weight and the bias of a plain layer; base of the stochastic layers.
+@runtime_checkable
+class HasKL(Protocol):
+    """A module with a posterior q over its parameters.
 
-    In training mode `forward` is `draw`, in evaluation mode `mean`. `sample` overrules the mode: True draws in
+    It may also have ``kl_covers``, the names of its own parameters whose prior is part of the KL; all, if absent.
+    Parameters other than ``weight`` and ``bias`` are those of q: they get neither prior nor the sampler's noise.
+    """
+
+    def kl(self) -> Tensor:
+        """Return KL(q ‖ prior) in nats, summed over weights: a scalar, shape []."""
+
+
+@runtime_checkable
+class HasAlpha(Protocol):
+    """A layer whose weights have a relative variance α = σ²/μ²."""
+
+    def current_log_alpha(self) -> Tensor:
+        """Return log α: of the layer, [], of its input units, [in_units], or of its weights, shape of ``weight``."""
+
+
+@runtime_checkable
+class Prunable(Protocol):
+    """A layer that drops weights in evaluation."""
+
+    def kept(self) -> Tensor:
+        """Return the mask of the weights that are not dropped: boolean, in the shape of ``weight``."""
+
+
+@runtime_checkable
+class Thresholded(Prunable, HasAlpha, Protocol):
+    """A layer that drops the weights with log α above its threshold, an attribute that can be set at any time."""
+
+    threshold: float
+
+
+class StochasticLayer(nn.Module):
+    """Base of the stochastic layers: takes over the map, the weight and the bias of a plain layer.
+
+    In training mode `forward` is `draw`, in evaluation mode `mean`. `sample` overrides the mode: True draws in
     evaluation too (Monte Carlo prediction), False never draws (deterministic pretraining), None follows the mode.
+
+    Subclasses override `draw`, and `mean` if the mean weights are not ``weight``; see also the protocols of this
+    module.
 
     Args:
         layer: nn.Linear, inputs [..., in_features], or nn.Conv2d, inputs [B, C, H, W]. Its parameters become this
@@ -59,11 +97,15 @@ class StochasticLayer(nn.Module):
         return self.draw(x) if self.stochastic else self.mean(x)
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise."""
+        """Return pre-activations with fresh noise, in the shapes of `forward`.
+
+        Args:
+            x: [..., in_features] or [B, C, H, W].
+        """
         raise NotImplementedError
 
     def mean(self, x: Tensor) -> Tensor:
-        """Return the pre-activations of the mean weights."""
+        """Return the pre-activations of the mean weights, in the shapes of `forward`."""
         return self.affine(x, self.weight, self.bias)
 
     def affine(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -73,7 +115,7 @@ class StochasticLayer(nn.Module):
         return F.conv2d(self._padded(x), weight, bias, self.stride, self.padding, self.dilation, self.groups)
 
     def affine_each(self, x: Tensor, weights: Tensor, biases: Tensor | None) -> Tensor:
-        """Return the same with weights of its own for every datum.
+        """Return the same with a separate weight for every datum.
 
         Args:
             x: [B, ..., in_features] or [B, C, H, W].
@@ -84,7 +126,7 @@ class StochasticLayer(nn.Module):
         if not self.is_conv:
             y = torch.einsum("b...i,boi->b...o", x, weights)
             return y if biases is None else y + biases.reshape(size, *[1] * (x.dim() - 2), -1)
-        # One convolution in which every datum is a group, rather than B convolutions.
+        # One convolution with every datum as a group, instead of B convolutions.
         x = self._padded(x)
         folded, filters = x.reshape(1, -1, *x.shape[2:]), weights.flatten(0, 1)
         bias = None if biases is None else biases.flatten()
@@ -92,40 +134,23 @@ class StochasticLayer(nn.Module):
         return y.reshape(size, -1, *y.shape[2:])
 
     def per_unit(self, values: Tensor) -> Tensor:
-        """Return `values` [units], one per input feature or channel, in a shape that multiplies the layer's input."""
+        """Return `values` [in_units], one per input feature or channel, in a shape that multiplies the input."""
         return values[:, None, None] if self.is_conv and values.dim() else values
 
     def _padded(self, x: Tensor) -> Tensor:
         return x if self._pad is None else F.pad(x, self._pad[0], mode=self._pad[1])
 
     def extra_repr(self) -> str:
-        """Return the plain layer's sizes, and `sample` where it overrules the mode."""
+        """Return the plain layer's sizes, and `sample` if it overrides the mode."""
         return self._shape_text + ("" if self.sample is None else f", sample={self.sample}")
 
 
 def normal(mean: Tensor, variance: Tensor, floor: float = FLOOR) -> Tensor:
     """Return mean + √variance ⊙ ε with ε ~ N(0, I), differentiable in both: the local reparameterisation's draw.
 
-    Fast convolutions may return −1e-10 where the variance is 0: below the floor it has no slope.
+    Fast convolutions may return −1e-10 for a variance of 0; below the floor it has no slope.
     """
-    return fused(_normal(floor), mean, variance, torch.randn_like(mean))
-
-
-def _normal(floor: float) -> Op:
-    def plain(mean: Tensor, variance: Tensor, epsilon: Tensor) -> Tensor:
-        return mean + variance.clamp_min(floor).sqrt() * epsilon
-
-    def value(mean: Tensor, variance: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
-        std = variance.clamp_min(floor).sqrt_()
-        return torch.addcmul(mean, std, epsilon), std
-
-    def grads(
-        grad: Tensor, mean: Tensor, variance: Tensor, epsilon: Tensor, y: Tensor, std: Tensor
-    ) -> tuple[Tensor, Tensor, None]:
-        slope = (grad * epsilon).div_(std).mul_(0.5)
-        return grad, torch.ops.aten.threshold_backward(slope, variance, floor), None  # 0 up to the floor
-
-    return Op(plain, value, grads)
+    return mean + variance.clamp_min(floor).sqrt() * torch.randn_like(mean)
 
 
 def log_ratio(log_variance: Tensor, mean: Tensor) -> Tensor:

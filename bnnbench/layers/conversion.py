@@ -1,4 +1,4 @@
-"""Make a plain network stochastic by replacing its layers, and back."""
+"""Conversion of plain networks to stochastic ones, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnbench.errors import ConfigError
-from bnnbench.layers.base import StochasticLayer
+from bnnbench.layers.base import Prunable, StochasticLayer
 from bnnbench.layers.network import kl
 from bnnbench.layers.sparsity import Sparsity, sparsity
 
@@ -25,13 +25,13 @@ def convert(
 ) -> nn.Module:
     """Replace the Linear and Conv2d layers of `network` in place by ``make(layer)``, and return the network.
 
-    The stochastic layers take the plain layer's parameters over, so that initialised or trained weights, their names
-    and shared layers all stay. ``convert(network, functools.partial(Dropout, keep=0.8), only="fc1")`` and a second call
-    for the rest give layers different options. If `network` is itself such a layer, the new one is returned.
+    The stochastic layers take over the plain layers' parameters: initialised or trained weights, their names and shared
+    layers all stay. ``convert(network, functools.partial(Dropout, keep=0.8), only="fc1")`` and a second call for the
+    rest give layers different options. If `network` is itself such a layer, its replacement is returned.
 
     Args:
         network: any nn.Module.
-        make: from a plain layer its replacement; a class of this package or a partial of it.
+        make: maps a plain layer to its replacement; a class of this package or a partial of it.
         only: shell patterns of layer names as in ``network.named_modules()``, one or a list: ``fc*``, ``*.conv1``.
             A leading ``!`` excludes: ``!out`` is every layer but ``out``. Default: all layers.
 
@@ -46,14 +46,14 @@ def convert(
     }
     chosen = {layer for name, layer in plain.items() if _matches(name, patterns)}
     idle = [p for p in patterns if not any(fnmatchcase(name, p.removeprefix("!")) for name in plain)]
-    if chosen and idle:  # a misspelt exclusion would convert what was to be left alone
+    if chosen and idle:  # a misspelt exclusion would convert the layer it was to exclude
         raise ConfigError(f"method.layers.only: {', '.join(idle)} matches no layer. There are: {_listed(plain)}.")
     if not chosen:
         asked = f"method.layers.only={','.join(patterns)} matches none of them." if patterns else ""
         raise ConfigError(f"No layer to make stochastic. {asked} Linear and Conv2d layers: {_listed(plain)}.")
     for name, module in network.named_modules():
         if isinstance(module, nn.MultiheadAttention) and module.out_proj in chosen:
-            # It reads the weight without calling the layer: there would be no noise, and nothing would say so.
+            # It reads the weight without calling the layer, so there would silently be no noise.
             raise ConfigError(f"{name}: the inside of nn.MultiheadAttention cannot be made stochastic. Exclude it.")
     return _replaced(network, {layer: make(layer) for layer in dict.fromkeys(plain.values()) if layer in chosen})
 
@@ -67,21 +67,21 @@ def _replaced(network: nn.Module, made: Mapping[nn.Module, nn.Module]) -> nn.Mod
 
 
 def mean_weight(layer: StochasticLayer) -> Tensor:
-    """Return the weight that `layer` predicts with when it does not draw: its mean, 0 where it is dropped."""
-    return torch.where(layer.kept(), layer.weight, 0.0) if hasattr(layer, "kept") else layer.weight
+    """Return the mean weight of `layer`, with dropped weights at 0: the one it predicts with when it does not draw."""
+    return torch.where(layer.kept(), layer.weight, 0.0) if isinstance(layer, Prunable) else layer.weight
 
 
 @torch.no_grad()
 def deconvert(network: nn.Module, weight_of: Callable[[StochasticLayer], Tensor] = mean_weight) -> nn.Module:
     """Replace the stochastic layers of `network` in place by nn.Linear and nn.Conv2d, and return the network.
 
-    The reverse of `convert`: names, biases, shared layers and modes stay. What a posterior has beside its mean (α, σ)
-    is gone, so in evaluation the outputs are the same to the bit, and in training there is no noise any more. If
-    `network` is itself such a layer, the plain one is returned. Layers of other packages stay as they are.
+    The reverse of `convert`: names, biases, shared layers and modes stay. The posterior is reduced to its mean, so in
+    evaluation the outputs are the same to the bit, and in training there is no more noise. If `network` is itself such
+    a layer, the plain one is returned. Only subclasses of `StochasticLayer` are replaced.
 
     Args:
-        network: with layers of this package, or of yours that are derived from `StochasticLayer`.
-        weight_of: from a stochastic layer the plain layer's weight, which is copied.
+        network: with stochastic layers.
+        weight_of: maps a stochastic layer to the plain layer's weight, which is copied.
     """
     return _replaced(network, {m: _plain(m, weight_of(m)) for m in network.modules() if isinstance(m, StochasticLayer)})
 
@@ -93,7 +93,7 @@ def _plain(layer: StochasticLayer, weight: Tensor) -> nn.Linear | nn.Conv2d:
     else:
         settings |= {"stride": layer.stride, "dilation": layer.dilation, "groups": layer.groups}
         settings["padding"] = layer.padding
-        if layer._pad is not None:  # by width first: left, right, top, bottom
+        if layer._pad is not None:  # width first: left, right, top, bottom
             (left, right, top, bottom), settings["padding_mode"] = layer._pad
             settings["padding"] = (top, left) if (left, top) == (right, bottom) else "same"
         plain = nn.utils.skip_init(nn.Conv2d, layer.in_units, len(weight), tuple(weight.shape[2:]), **settings)
@@ -117,9 +117,9 @@ def _listed(plain: Mapping[str, nn.Module]) -> str:
 
 @contextmanager
 def sampling(network: nn.Module, sample: bool | None) -> Iterator[None]:
-    """Set the switch `sample` of every stochastic layer for the time of a ``with`` block.
+    """Set the attribute `sample` of every stochastic layer within a ``with`` block.
 
-    True: draws whatever the mode, for Monte Carlo prediction. False: no draws. None: draws in training mode only.
+    True: draws in any mode, for Monte Carlo prediction. False: no draws. None: draws in training mode only.
     """
     before = {m: m.sample for m in network.modules() if isinstance(m, StochasticLayer)}
     try:

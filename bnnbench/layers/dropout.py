@@ -11,15 +11,15 @@ from bnnbench.layers.base import StochasticLayer, check_keep
 class Dropout(StochasticLayer):
     """y = W (x ⊙ m / p) + b with m_i ~ Bernoulli(p), drawn anew for every datum and element of x.
 
-    Dividing by p keeps the mean: E[y] = W x + b, so that the plain weights predict. The noise m/p has variance
-    α = (1 − p)/p, that of Gaussian dropout. On images every element of the input is dropped by itself.
+    Division by p keeps the mean, E[y] = W x + b, so evaluation uses the weights as they are. The noise m/p has variance
+    α = (1 − p)/p, as in Gaussian dropout. On images every element of the input is dropped independently.
 
     With ``sample=True`` evaluation draws masks too: Monte Carlo dropout (Gal & Ghahramani 2016).
 
     Args:
         layer: nn.Linear or nn.Conv2d, whose parameters are taken over.
         keep: p, the probability to RETAIN an element, in (0, 1]; 0.5 for hidden layers and 0.8 for inputs are
-            customary. (torch's own argument is the probability to drop.)
+            customary. (torch's argument is the probability to drop.)
         sample: None follows the mode; True draws in evaluation as well; False never draws.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From the configuration's `method.layers` to a network whose layers are stochastic."""
+"""Conversion of a network by the configuration's `method.layers`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bnnbench.layers.conversion import convert
 
 Layer = Callable[..., nn.Module]
 DETERMINISTIC = "deterministic"
-# What the conversion needs to know; everything else in method.layers is an option of the layer.
+# Settings of the conversion; everything else in method.layers is an option of the layer.
 ABOUT_THE_NETWORK = ("name", "only", "input")
 
 
@@ -36,36 +36,48 @@ class RunPrior(NamedTuple):
 
 
 def is_stochastic(layers: Mapping[str, Any]) -> bool:
-    """Whether `method.layers` asks for any layer but the plain ones."""
+    """Return whether `method.layers` replaces any of the plain layers."""
     return layers["name"] != DETERMINISTIC
 
 
 def layer_names() -> list[str]:
-    """Return the names that ``method.layers.name`` takes: ``deterministic`` and the files that define a layer."""
-    return [DETERMINISTIC, *(name for name in plugins.names("layers") if _classes(plugins.find("layers", name)))]
+    """Return the values of ``method.layers.name``: ``deterministic`` and the files that define a layer."""
+    return [
+        DETERMINISTIC,
+        *(
+            name
+            for name in plugins.names("layers")
+            if plugins.classes_in(plugins.find("layers", name), StochasticLayer)
+        ),
+    ]
 
 
 def layer_classes() -> dict[str, type[StochasticLayer]]:
     """Return class name → class of the package's own layers."""
-    found = [c for name in plugins.names("layers") for c in _classes(plugins.find("layers", name))]
-    return {c.__name__: c for c in found}
+    modules = [plugins.find("layers", name) for name in plugins.names("layers")]
+    return {layer.__name__: layer for module in modules for layer in plugins.classes_in(module, StochasticLayer)}
 
 
 def find_layer(name: str) -> Layer:
-    """Return the class called `name`: the one that a file of ``layers/`` defines, or the user's by a dotted name.
+    """Return the layer class called `name`: that of a file of ``layers/``, or the user's by a dotted name.
 
     Raises:
-        ConfigError: no such layer.
+        ConfigError: no such layer, or the dotted name is not a class derived from nn.Module.
     """
     if "." not in name and name not in layer_names():
         raise ConfigError(
             f"method.layers.name={name}: no such layer.{did_you_mean(name, layer_names())} "
             "Your own goes by a dotted name: module or module.Class."
         )
-    found = plugins.find("layers", name)
-    if not isinstance(found, ModuleType):
-        return found
-    classes = _classes(found)
+    plugin = plugins.find("layers", name)
+    if not isinstance(plugin, ModuleType):
+        if not (inspect.isclass(plugin) and issubclass(plugin, nn.Module)):
+            raise ConfigError(
+                f"method.layers.name={name}: not a class derived from nn.Module. "
+                "Name a subclass of bnnbench.layers.StochasticLayer: module.Class."
+            )
+        return plugin
+    classes = plugins.classes_in(plugin, StochasticLayer)
     if len(classes) != 1:
         raise ConfigError(
             f"method.layers.name={name}: the module defines {len(classes)} layers (subclasses of "
@@ -74,35 +86,23 @@ def find_layer(name: str) -> Layer:
     return classes[0]
 
 
-def _classes(module: Any) -> list[type[StochasticLayer]]:
-    return [
-        value
-        for name, value in vars(module).items()
-        if inspect.isclass(value)
-        and issubclass(value, StochasticLayer)
-        and value is not StochasticLayer
-        and value.__module__ == module.__name__
-        and not name.startswith("_")
-    ]
-
-
 def check_layers(layers: Mapping[str, Any], prior: RunPrior) -> None:
-    """Check name, options, types and ranges of ``method.layers`` without any network.
+    """Check name, options, types and ranges of ``method.layers``, without a network.
 
     Raises:
-        ConfigError: one line saying what is wrong.
+        ConfigError: the first setting that is wrong, in one line.
     """
     _resolve(layers, prior)
 
 
 def make_stochastic(network: nn.Module, layers: Mapping[str, Any], prior: RunPrior) -> nn.Module:
-    """Replace layers of `network`, in place, as `layers` says, and return it.
+    """Replace layers of `network` in place, as `layers` specifies, and return it.
 
     Args:
-        network: with its normalisation; its layers are plain.
-        layers: ``name``; ``only``, patterns of the names of the layers to replace (null: all); ``input``, options that
-            the network's first Linear or Conv2d has in place of the others'; and the layer's own options.
-        prior: p(θ) of the run. A layer with a Gaussian prior of its own takes its variance from here.
+        network: plain, with its normalisation.
+        layers: ``name``; ``only``, patterns of the names of the layers to replace (null: all); ``input``, options of
+            the network's first Linear or Conv2d that override the others; and the layer's own options.
+        prior: p(θ) of the run. Its variance is that of a layer with a Gaussian prior.
 
     Raises:
         ConfigError: see `check_layers`; also patterns that match no layer.

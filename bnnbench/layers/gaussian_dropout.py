@@ -11,16 +11,16 @@ from bnnbench.layers.base import StochasticLayer, check_choice, check_keep, norm
 
 
 class GaussianDropout(StochasticLayer):
-    """Noise of relative variance α = (1 − p)/p, p the retain probability, on the layer's inputs or pre-activations.
+    """Gaussian noise of relative variance α = (1 − p)/p, p the retain probability, on inputs or pre-activations.
 
     Type A (Srivastava et al. 2014, section 10):    y = W (x ⊙ ξ) + b,  ξ_i ~ N(1, α) for every datum and element.
     Type B (Wang & Manning 2013, the Gaussian limit of dropout's pre-activation):
 
         y_j ~ N(γ_j, δ_j),  γ_j = Σ_i W_ji x_i + b_j,  δ_j = α Σ_i W_ji² x_i²,  independent over j.
 
-    Mean and variance of every y_j are the same for both and for Bernoulli dropout. In A the outputs of a datum are
-    correlated, as they share ξ; B is independent noise on every weight, w ~ N(W, αW²), summed analytically (for a
-    convolution: marginally, position by position).
+    Mean and variance of every y_j are the same for both and for Bernoulli dropout. In A the outputs of a datum share ξ
+    and are correlated; B is independent noise on every weight, w ~ N(W, αW²), summed analytically (for a convolution
+    this is the marginal law of each position).
 
     Args:
         layer: nn.Linear or nn.Conv2d, whose parameters are taken over.

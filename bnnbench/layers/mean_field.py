@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, log_ratio, normal
-from bnnbench.layers.fused import gaussian
-from bnnbench.layers.fused.ops import fused
+from bnnbench.layers.kl import gaussian_total
 
 ESTIMATORS = ("local", "separate", "single")
 
@@ -22,12 +21,12 @@ class MeanField(StochasticLayer):
     μ is the parameter `weight` (`bias`), ρ is `rho` (`bias_rho`). A forward pass in training estimates E_q with
 
         single     w = μ + σ ⊙ ε, one draw for the whole batch (Blundell et al. 2015, section 3)
-        separate   a draw of the weights for every datum: costs B weight matrices
+        separate   a draw of the weights for every datum, at the cost of B weight matrices
         local      y ~ N(γ, δ), γ = Σ μ x, δ = Σ σ² x²: noise on the pre-activations (Kingma et al. 2015, section 2)
 
-    For a dense layer and one datum all three have the same law; they differ in how far data share their noise, and in
+    For a dense layer and one datum all three have the same law; they differ in the noise that data share, and so in
     the variance of the gradient: local ≤ separate < single. For a convolution ``local`` draws the positions of an
-    image independently: right position by position, not jointly.
+    image independently: the marginal of each is exact, their joint law is not.
 
     The KL to N(0, s²) is in closed form. To Blundell's mixture π N(0, σ₁²) + (1 − π) N(0, σ₂²) (their section 3.3) it
     is −H(q) − E_q log p with the entropy H in closed form and the expectation over fresh draws: unbiased.
@@ -35,12 +34,12 @@ class MeanField(StochasticLayer):
     Args:
         layer: nn.Linear or nn.Conv2d, whose weights become μ.
         estimator: ``local``, ``separate`` or ``single``.
-        init_std: initial σ > 0, of all weights. Small, or the first steps see noise only.
+        init_std: initial σ > 0 of all weights. It should be small, or the first steps see only noise.
         prior: ``gaussian`` or ``mixture``.
         prior_std: s > 0 of the Gaussian prior.
         mixture: (π, σ₁, σ₂) of the mixture, 0 < π < 1, σ₁ > σ₂ > 0. Default: from Blundell's grid.
         kl_samples: draws of the weights in a Monte Carlo KL.
-        random_bias: False leaves the bias a plain parameter, without a KL.
+        random_bias: False makes the bias a deterministic parameter, without a KL.
         sample: None follows the mode; True draws in evaluation as well; False never draws.
 
     Raises:
@@ -77,26 +76,26 @@ class MeanField(StochasticLayer):
 
     @property
     def kl_covers(self) -> tuple[str, ...]:
-        """Names of the parameters whose prior is in the KL: not a bias that is no random variable."""
+        """Names of the parameters whose prior is part of the KL; deterministic biases are excluded."""
         return ("weight", "rho") if self.bias_rho is None else ("weight", "rho", "bias", "bias_rho")
 
     @property
     def std(self) -> Tensor:
-        """σ of the weights."""
-        return fused(gaussian.STD, self.rho)
+        """σ = log(1 + exp ρ) of the weights, in their shape."""
+        return F.softplus(self.rho)
 
     @property
     def bias_std(self) -> Tensor | None:
-        """σ of the biases; None if they are not random."""
-        return None if self.bias_rho is None else fused(gaussian.STD, self.bias_rho)
+        """σ of the biases; None if they are deterministic."""
+        return None if self.bias_rho is None else F.softplus(self.bias_rho)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations under q, in the shape of the output."""
-        bias_variance = None if self.bias_rho is None else fused(gaussian.VARIANCE, self.bias_rho)
-        return self.mean(x), self.affine(x.square(), fused(gaussian.VARIANCE, self.rho), bias_variance)
+        bias_variance = None if self.bias_rho is None else F.softplus(self.bias_rho).square()
+        return self.mean(x), self.affine(x.square(), self.std.square(), bias_variance)
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise, by the layer's estimator."""
+        """Return pre-activations with fresh noise, drawn by the layer's estimator."""
         if self.estimator == "local":
             return normal(*self.moments(x))
         if self.estimator == "single" or x.dim() == (3 if self.is_conv else 1):  # no batch axis: one datum
@@ -104,7 +103,7 @@ class MeanField(StochasticLayer):
         return self.affine_each(x, *self.sample_weights(len(x)))
 
     def sample_weights(self, *count: int) -> tuple[Tensor, Tensor | None]:
-        """Return a draw from q, weight and bias, or `count` draws along a new leading axis. The bias may be None."""
+        """Return a draw from q, or `count` draws along a new leading axis: weight and bias, which may be None."""
         weight = self.weight + self.std * _noise(self.weight, count)
         if self.bias_rho is not None:
             return weight, self.bias + self.bias_std * _noise(self.bias, count)
@@ -113,20 +112,19 @@ class MeanField(StochasticLayer):
         return weight, self.bias.expand(*count, *self.bias.shape)
 
     def kl(self) -> Tensor:
-        """Return KL(q ‖ prior) in nats, summed over weights and random biases."""
-        total = self._kl(self.weight, self.rho)
-        return total if self.bias_rho is None else total + self._kl(self.bias, self.bias_rho)
+        """Return KL(q ‖ prior) in nats, summed over weights and random biases: a scalar."""
+        total = self._kl(self.weight, self.std)
+        return total if self.bias_rho is None else total + self._kl(self.bias, F.softplus(self.bias_rho))
 
-    def _kl(self, mean: Tensor, rho: Tensor) -> Tensor:
+    def _kl(self, mean: Tensor, std: Tensor) -> Tensor:
         if self.prior == "gaussian":
-            return fused(gaussian.kl(self.prior_std), mean, rho)
-        std = fused(gaussian.STD, rho)
+            return gaussian_total(mean, std, self.prior_std)
         negative_entropy = -(std.log() + 0.5 * math.log(2 * math.pi * math.e)).sum()
         draws = mean + std * _noise(mean, (self.kl_samples,))
         return negative_entropy - log_mixture(draws, *self.mixture).sum() / self.kl_samples
 
     def current_log_alpha(self) -> Tensor:
-        """Return log σ²/μ² of the weights: minus twice the logarithm of Blundell's signal-to-noise ratio |μ|/σ."""
+        """Return log σ²/μ² in the shape of the weight: −2 log of Blundell's signal-to-noise ratio |μ|/σ."""
         return log_ratio(2 * self.std.log(), self.weight)
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""Batch or layer normalisation put into a plain network.
+"""Batch and layer normalisation, inserted into a plain network.
 
 BatchNorm   y_c = γ_c (x_c − mean_c) / √(var_c + 1e-5) + β_c, mean and variance over the batch (and the positions);
             Ioffe & Szegedy 2015, algorithm 1.
@@ -21,18 +21,18 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def add_normalisation(network: nn.Module, kind: Literal["none", "batch", "layer"]) -> nn.Module:
-    """Put a normalisation after every Linear and Conv2d but the last one, in place, and return `network`.
+    """Insert a normalisation after every Linear and Conv2d but the last one, in place, and return `network`.
 
     Each such layer becomes a Sequential of ``layer`` and ``norm``, so the norm stands between the layer and its
-    activation, where Ioffe & Szegedy put it. The last layer, in the order of registration, is taken for the output.
-    Weights keep their values. Linear layers are expected to work on [batch, features].
+    activation, as in Ioffe & Szegedy. The last layer in the order of registration is taken for the output. Weights
+    keep their values. Linear layers are assumed to work on [batch, features].
 
     Args:
         network: any nn.Module. Call this before layers are made stochastic.
-        kind: ``none`` returns the network as it is.
+        kind: ``none`` returns the network unchanged.
 
     Raises:
-        ConfigError: unknown kind; a network that has this normalisation already, or no hidden layer.
+        ConfigError: unknown kind; the network has this normalisation already, or no hidden layer.
     """
     if kind not in KINDS:
         raise ConfigError(f"method.norm={kind}: no such normalisation.{did_you_mean(str(kind), KINDS)}")
@@ -58,8 +58,8 @@ def add_normalisation(network: nn.Module, kind: Literal["none", "batch", "layer"
 def _normalised(layer: nn.Linear | nn.Conv2d, kind: str) -> nn.Sequential:
     like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
     if kind == "batch":
-        # The batch's mean takes the bias out again: it would be a parameter without effect on any output, that under
-        # Langevin noise wanders by the prior alone. β replaces it. (LayerNorm's mean is over features: a bias counts.)
+        # Subtracting the batch's mean cancels the bias: it would affect no output, and under Langevin noise follow the
+        # prior alone. β replaces it. (LayerNorm's mean is over features, so there a bias has an effect.)
         layer.register_parameter("bias", None)
         if isinstance(layer, nn.Linear):
             norm: nn.Module = nn.BatchNorm1d(layer.out_features, **like)
@@ -74,5 +74,5 @@ def _normalised(layer: nn.Linear | nn.Conv2d, kind: str) -> nn.Sequential:
 
 
 def norm_modules(network: nn.Module) -> Iterator[nn.Module]:
-    """Yield the BatchNorm modules of `network`: those whose running statistics evaluation has to think about."""
+    """Yield the BatchNorm modules of `network`, whose running statistics matter in evaluation."""
     return (m for m in network.modules() if isinstance(m, _BatchNorm))

@@ -8,13 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from bnnbench.layers import joint_kl
 from bnnbench.layers.base import StochasticLayer, check_choice, log_ratio, normal
 from bnnbench.layers.fused import alpha, sparse
-from bnnbench.layers.fused.ahead import Ahead
 from bnnbench.layers.fused.ops import fused, transforms_active
 from bnnbench.layers.fused.sparse import LIMIT
 from bnnbench.layers.fused.sparse_linear import ROOT, SparseLinear
-from bnnbench.layers.kl import sigmoid
 
 
 class SparseVD(StochasticLayer):
@@ -26,11 +25,11 @@ class SparseVD(StochasticLayer):
     Both are the same posterior; additive is the paper's: ∂w/∂θ is 1 instead of 1 + √α ε, whose noise drowns the
     gradient of a weight about to be dropped. Pre-activations are drawn locally,
 
-        y ~ N(γ, δ),  γ = θ * x + b,  δ = σ² * x² + 1e-8      (* is the product or convolution: two of them in all)
+        y ~ N(γ, δ),  γ = θ * x + b,  δ = σ² * x² + 1e-8      (* is the matrix product or the convolution)
 
     so the positions of an image are independent. The bias is deterministic. KL: `bnnbench.layers.kl.sigmoid`, summed.
-    As in the released code log α is held in [−8, 8], in the variance (σ² in [e⁻⁸θ², e⁸θ²]) as in the KL, without
-    gradient to log α beyond.
+    As in the released code log α is clamped to [−8, 8], both in the variance (σ² in [e⁻⁸θ², e⁸θ²]) and in the KL, with
+    no gradient to log α beyond.
 
     Evaluation uses θ with the dropped weights at exactly 0.
 
@@ -61,11 +60,10 @@ class SparseVD(StochasticLayer):
         super().__init__(layer, sample)
         check_choice("parametrisation", parametrisation, ("additive", "multiplicative"))
         if not -LIMIT <= threshold <= LIMIT:
-            raise ValueError(f"threshold (of log α) must be in [-8, 8], where log α is held, got {threshold}")
+            raise ValueError(f"threshold (of log α) must be in [-8, 8], the range of log α, got {threshold}")
         if not math.isfinite(init_log_sigma2):
             raise ValueError(f"init_log_sigma2 must be finite, got {init_log_sigma2}")
         self.parametrisation, self.threshold, self.train_clip = parametrisation, threshold, train_clip
-        self._kl_ahead = Ahead()
         start = torch.full_like(self.weight, init_log_sigma2, requires_grad=False)
         if parametrisation == "additive":
             self.log_sigma2 = nn.Parameter(start)
@@ -77,33 +75,31 @@ class SparseVD(StochasticLayer):
         """Return log α in [−8, 8], in the shape of the weight."""
         if self.parametrisation == "additive":
             return sparse.log_alpha(self.weight, self.log_sigma2)
-        return fused(sparse.CLIP, self.log_alpha)
+        return self.log_alpha.clamp(-LIMIT, LIMIT)
 
     def variance(self) -> Tensor:
-        """Return σ² of the weights."""
+        """Return σ² = αθ² of the weights, in their shape."""
         if self.parametrisation == "multiplicative":
             return fused(alpha.variance(math.inf), self.weight, self.current_log_alpha())
         return fused(sparse.VARIANCE, self.weight, self.log_sigma2)
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations in training, in the shape of the output."""
-        theta, variance = self.weight, self.variance()
-        if self.train_clip:
-            theta = fused(sparse.kept_weight(self.threshold), theta, variance.detach())
-        return self.affine(x, theta, self.bias), self.affine(x.square(), variance, None).add_(ROOT)
+        theta = self.sparse_weight() if self.train_clip else self.weight
+        return self.affine(x, theta, self.bias), self.affine(x.square(), self.variance(), None) + ROOT
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise; in a training step the KL, asked for next, comes along."""
-        if self._simple(x):
+        """Return pre-activations with fresh noise; within `joint_kl` the KL is computed along with them."""
+        if self._has_fused_step(x):
             epsilon = torch.randn(*x.shape[:-1], len(self.weight), dtype=x.dtype, device=x.device)
             threshold = self.threshold if self.train_clip else None
-            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold, self._kl_ahead)
-            self._kl_ahead.put(kl, self.weight, self.log_sigma2)
+            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold)
+            joint_kl.store(self, kl, self.weight, self.log_sigma2)
             return y
         return normal(*self.moments(x), floor=ROOT)
 
-    def _simple(self, x: Tensor) -> bool:
-        """Return whether this is what `SparseLinear` does: a plain training step of a linear layer."""
+    def _has_fused_step(self, x: Tensor) -> bool:
+        """Return whether `SparseLinear` applies: a plain training step of a linear layer."""
         return (
             self.parametrisation == "additive"
             and not self.is_conv
@@ -115,11 +111,11 @@ class SparseVD(StochasticLayer):
         )
 
     def mean(self, x: Tensor) -> Tensor:
-        """Return the pre-activations of the thresholded means."""
+        """Return the pre-activations of θ with the dropped weights at 0."""
         return self.affine(x, self.sparse_weight(), self.bias)
 
     def kept(self) -> Tensor:
-        """Return which weights are kept: log α ≤ threshold; boolean, in the shape of the weight."""
+        """Return the mask of the weights that are kept, log α ≤ threshold; boolean, in the shape of the weight."""
         return self.current_log_alpha() <= self.threshold
 
     def sparse_weight(self) -> Tensor:
@@ -127,16 +123,14 @@ class SparseVD(StochasticLayer):
         return self.weight * self.kept()
 
     def kl(self) -> Tensor:
-        """Return KL(q ‖ prior) in nats, summed over the weights.
-
-        After a training step's `forward` it shares the graph of the output: one backward pass for the sum of both, or
-        the first of two with ``retain_graph=True``.
-        """
+        """Return KL(q ‖ prior) in nats, summed over the weights: a scalar."""
         if self.parametrisation == "multiplicative":
-            return sigmoid(self.current_log_alpha()).sum()
-        compiling = torch.compiler.is_compiling()
-        ahead = None if compiling else self._kl_ahead.take(self.weight, self.log_sigma2)
-        return fused(sparse.KL, self.weight, self.log_sigma2) if ahead is None else ahead
+            return fused(alpha.SIGMOID_KL, self.current_log_alpha()).sum()
+        if not torch.compiler.is_compiling():
+            kl = joint_kl.take(self, self.weight, self.log_sigma2)
+            if kl is not None:
+                return kl
+        return fused(sparse.KL, self.weight, self.log_sigma2)
 
     def extra_repr(self) -> str:
         """Return the sizes, the parametrisation and the threshold."""

@@ -1,4 +1,4 @@
-"""Which weights a network can do without, by log α = log σ²/μ² of each: masks, thresholds, and a table of them.
+"""Pruning by log α = log σ²/μ² of each weight: masks, thresholds and counts.
 
 A weight is dropped where log α is above a threshold. For Sparse VD that is Molchanov et al. 2017, section 4.1; for a
 mean-field posterior it is Blundell et al. 2015, section 5: the signal-to-noise ratio |μ|/σ = α^−½ below a limit.
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bnnbench.errors import ConfigError
-from bnnbench.layers.base import StochasticLayer
+from bnnbench.layers.base import HasAlpha, Prunable, StochasticLayer, Thresholded
 from bnnbench.layers.network import with_state
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -25,11 +25,11 @@ ITSELF = "(the network itself)"  # the name of a layer that has none
 
 @dataclass(frozen=True)
 class Sparsity:
-    """How many weights (biases do not count) are left, and how α is distributed.
+    """Numbers of weights, without biases, and the distribution of log α.
 
     Attributes:
-        weights: |w|, how many there are.
-        kept: |w ≠ 0|, how many are not dropped.
+        weights: |w|, the number of weights.
+        kept: |w ≠ 0|, the number of those not dropped.
         log_alpha: quantile level → log α, each weight counting once; empty for a layer without α.
     """
 
@@ -53,8 +53,8 @@ def fraction_dropped(network: nn.Module, state: Mapping[str, Tensor] | None = No
     """Return the fraction of all dense and convolutional weights that are dropped; None if no layer drops any.
 
     Args:
-        network: its layers that drop weights say which are left by ``kept()``.
-        state: parameters to use in place of the network's own.
+        network: with layers that drop weights, see `bnnbench.layers.base.Prunable`.
+        state: parameters to use instead of the network's own.
     """
 
     def read(network: nn.Module) -> float | None:
@@ -62,7 +62,7 @@ def fraction_dropped(network: nn.Module, state: Mapping[str, Tensor] | None = No
         for module in network.modules():
             if isinstance(module, nn.Linear | nn.Conv2d | StochasticLayer):
                 weights += module.weight.numel()
-            if hasattr(module, "kept"):
+            if isinstance(module, Prunable):
                 drops, dropped = True, dropped + int((~module.kept()).sum())
         return dropped / weights if drops else None
 
@@ -71,14 +71,14 @@ def fraction_dropped(network: nn.Module, state: Mapping[str, Tensor] | None = No
 
 @torch.no_grad()
 def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> tuple[Sparsity, dict[str, Sparsity]]:
-    """Return the sparsity of the whole network, and layer name → that of the layer.
+    """Return the sparsity of the whole network, and layer name → sparsity of the layer.
 
-    All dense and convolutional layers count, those without dropped weights as fully kept.
+    All dense and convolutional layers count, those that drop no weights as fully kept.
 
     Args:
         network: at least one of its layers has an α (variational dropout, sparse or not, or mean-field), or drops
             weights by a rule of its own.
-        state: parameters to use in place of the network's own, e.g. one chain's.
+        state: parameters to use instead of the network's own, e.g. those of one chain.
 
     Raises:
         ConfigError: no layer has an α.
@@ -91,14 +91,14 @@ def sparsity(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> t
             if not isinstance(module, nn.Linear | nn.Conv2d | StochasticLayer):
                 continue
             count = module.weight.numel()
-            kept = int(module.kept().sum()) if hasattr(module, "kept") else count
+            kept = int(module.kept().sum()) if isinstance(module, Prunable) else count
             alpha = torch.empty(0)
-            if hasattr(module, "current_log_alpha"):
+            if isinstance(module, HasAlpha):
                 alpha = module.current_log_alpha().flatten().double()
                 alpha = alpha.repeat_interleave(count // len(alpha))  # an α shared by weights counts for each
                 alphas.append(alpha)
             layers[name] = Sparsity(count, kept, _quantiles(alpha))
-        if not (alphas or any(hasattr(m, "kept") for m in network.modules())):
+        if not (alphas or any(isinstance(m, Prunable) for m in network.modules())):
             raise ConfigError("No layer has an α: sparsity needs method.layers.name=sparse_vd, vd or mean_field.")
         total = Sparsity(
             sum(s.weights for s in layers.values()),
@@ -119,10 +119,10 @@ def _quantiles(values: Tensor) -> dict[float, float]:
 
 
 def log_alpha_of_weights(layer: StochasticLayer) -> Tensor:
-    """Return log α in the shape of the weight; one shared by an input unit, a channel or the layer stands repeatedly.
+    """Return log α in the shape of the weight, repeated if the layer, an input unit or a channel shares one.
 
     Args:
-        layer: has `current_log_alpha`: [], [units] or the shape of the weight [out, in / groups, …].
+        layer: with an α, see `bnnbench.layers.base.HasAlpha`; weight [out, in / groups, …].
     """
     alpha, shape = layer.current_log_alpha().detach(), layer.weight.shape
     if alpha.dim() == 1:
@@ -138,23 +138,19 @@ def layers_with_alpha(network: nn.Module) -> dict[str, StochasticLayer]:
     Raises:
         ConfigError: there is none.
     """
-    found = {
-        n: m for n, m in network.named_modules() if isinstance(m, StochasticLayer) and hasattr(m, "current_log_alpha")
-    }
-    if not found:
+    layers = {n: m for n, m in network.named_modules() if isinstance(m, StochasticLayer) and isinstance(m, HasAlpha)}
+    if not layers:
         raise ConfigError(NO_ALPHA)
-    return found
+    return layers
 
 
 def threshold_of_layers(network: nn.Module) -> dict[str, float]:
-    """Return name → threshold of the layers of `network` that drop weights by themselves."""
-    needed = ("kept", "current_log_alpha", "threshold")
-    found = {name or ITSELF: m for name, m in network.named_modules() if all(hasattr(m, a) for a in needed)}
-    return {name: float(layer.threshold) for name, layer in found.items()}
+    """Return name → threshold of the layers of `network` that have one."""
+    return {n or ITSELF: float(m.threshold) for n, m in network.named_modules() if isinstance(m, Thresholded)}
 
 
 def own_thresholds(network: nn.Module) -> list[float]:
-    """Return the thresholds at which layers of `network` drop weights by themselves, each once, in order."""
+    """Return the distinct thresholds of the layers of `network`, in increasing order."""
     return sorted(set(threshold_of_layers(network).values()))
 
 
@@ -162,14 +158,14 @@ def own_thresholds(network: nn.Module) -> list[float]:
 def prune(network: nn.Module, threshold: float) -> nn.Module:
     """Drop all weights with log α > `threshold`, in place, and return `network`. Biases stay.
 
-    A layer with a threshold of its own takes this one, and so may get back what it had dropped; in the others the
-    dropped means become 0, for good.
+    A layer with a threshold takes this one, and so may regain weights it had dropped; in the others the dropped means
+    become 0, which cannot be undone.
 
     Raises:
         ConfigError: no layer has an α.
     """
     for layer in layers_with_alpha(network).values():
-        if hasattr(layer, "threshold"):
+        if isinstance(layer, Thresholded):
             layer.threshold = threshold
         else:
             layer.weight.copy_(torch.where(log_alpha_of_weights(layer) <= threshold, layer.weight, 0.0))
@@ -183,7 +179,7 @@ def count_weights(network: nn.Module) -> tuple[int, int]:
 
 
 def sparsity_rows(network: nn.Module, states: Sequence[Mapping[str, Tensor]]) -> list[dict[str, Any]]:
-    """Return what sparsity.csv holds: a row per chain and layer, and one for each chain's total.
+    """Return the rows of sparsity.csv: one per chain and layer, and one for each chain's total.
 
     Empty if no layer drops weights and none has an α. ``dropped`` is a fraction, ``compression`` |w|/|w ≠ 0|, and
     ``log_alpha_5`` the 5 % quantile of log α over the layer's weights; a layer without α has none.
@@ -192,14 +188,14 @@ def sparsity_rows(network: nn.Module, states: Sequence[Mapping[str, Tensor]]) ->
         network: of all chains.
         states: the parameters of each chain.
     """
-    if not any(hasattr(m, "kept") or hasattr(m, "current_log_alpha") for m in network.modules()):
+    if not any(isinstance(m, Prunable | HasAlpha) for m in network.modules()):
         return []
     rows = []
     for chain, state in enumerate(states):
         total, layers = sparsity(network, state)
         named = {name or ITSELF: layer for name, layer in layers.items()}
         rows += [{"chain": chain, "layer": name, **_columns(s)} for name, s in [*named.items(), ("total", total)]]
-    quantiles = {key: None for row in rows for key in row}  # a first layer without α must not cost the others theirs
+    quantiles = {key: None for row in rows for key in row}  # the first row names the columns, even without α
     return [{**quantiles, **row} for row in rows]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bnnbench.analysis.groups import Replicates, replicates
 from bnnbench.analysis.plots.labels import legend_entries
 from bnnbench.analysis.predictions import final_scores, last_scores, measures_in
-from bnnbench.analysis.statistics import mean
+from bnnbench.analysis.statistics import by_repetition, mean
 from bnnbench.paper._figure import Figure, Value
 from bnnbench.paper._runs import short
 from bnnbench.store.find import find_runs
@@ -110,7 +110,7 @@ def _over(group: Replicates, measure: Callable[[Run], float], form: str, spread:
     values = pd.Series([measure(run) for run in group.runs], pd.Index(seeds, name="seed"))
     if values.isna().any():
         return "–"
-    average = mean(values)
+    average = mean(by_repetition(values))
     error = f" ± {average.error:{form}}" if spread and average.error is not None else ""
     return f"{average.value:{form}}{error}"
 

@@ -98,6 +98,7 @@ MEASURES = _table(
 COLUMNS = (*KEYS, *MEASURES)
 SECONDS = Measure("seconds", "train", "s", decimals=1, more_is_better=False, of="training")  # train_seconds of a run
 BESIDE_THE_SCORE = ("nll", "ece")  # shown next to a task's main measure where nobody says which
+# By task, on every split that has labels.
 RECORDED = {"classification": ("error", "nll", "brier", "ece"), "regression": ("rmse", "nll")}
 
 
@@ -113,8 +114,8 @@ def measures_of(manifest: Mapping[str, Any]) -> dict[str, Measure]:
     are damaged, or named like a key column, are ignored.
     """
     declared = manifest.get("measures")
-    found = [_declared(entry) for entry in declared] if isinstance(declared, list) else []
-    return {**MEASURES, **_table(*(measure for measure in found if measure is not None))}
+    own = [_declared(entry) for entry in declared] if isinstance(declared, list) else []
+    return {**MEASURES, **_table(*(measure for measure in own if measure is not None))}
 
 
 def main_measure(manifest: Mapping[str, Any], columns: Collection[str]) -> Measure:

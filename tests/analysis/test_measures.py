@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_runs import row, write_run
+from support.synthetic_runs import row, write_run
 from typer.testing import CliRunner, Result
 
 from bnnbench.analysis.compare import compare

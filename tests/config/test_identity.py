@@ -197,7 +197,8 @@ OTHERS = {
 }
 # The same in law or but for the last digits; and where the test itself writes.
 NOT_TO_THE_BIT = {"device", "threads", "eval.batch_size", "results"}
-ALIKE = {"rmsprop", "mc_dropout", "gaussian_dropout", "vd_a", "vd_a2", "bbb_gaussian"}  # to one of the others, in this
+# In this they are like one of the others.
+ALIKE = {"rmsprop", "mc_dropout", "gaussian_dropout", "vd_a", "vd_a2", "bbb_gaussian"}
 RUNS = [
     *(
         pytest.param((f"method={method}",), marks=pytest.mark.slow if method in ALIKE else ())

@@ -12,7 +12,6 @@ from bnnbench.inference.chains import Chains
 from bnnbench.layers import kl as forms
 from bnnbench.layers.conversion import convert, kl, sampling, sparsity
 from bnnbench.layers.dropout import Dropout
-from bnnbench.layers.gaussian_dropout import GaussianDropout
 from bnnbench.layers.mean_field import MeanField
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparse_vd import SparseVD
@@ -20,21 +19,6 @@ from bnnbench.layers.vd import VariationalDropout
 from bnnbench.models import build_network
 
 MLP = {"name": "mlp", "widths": [6, 5]}
-MAKERS = {
-    "dropout": Dropout,
-    "gaussian_A": GaussianDropout,
-    "gaussian_B": functools.partial(GaussianDropout, kind="B"),
-    "local": MeanField,
-    "separate": functools.partial(MeanField, estimator="separate"),
-    "single": functools.partial(MeanField, estimator="single"),
-    "mixture": functools.partial(MeanField, prior="mixture"),
-    "vd_A": functools.partial(VariationalDropout, kind="A"),
-    "vd_B": functools.partial(VariationalDropout, kind="B", per="weight"),
-    "vd_layer": functools.partial(VariationalDropout, per="layer", kl="sigmoid"),
-    "vd_none": functools.partial(VariationalDropout, kl="none"),
-    "sparse": SparseVD,
-    "sparse_multiplicative": functools.partial(SparseVD, parametrisation="multiplicative", train_clip=True),
-}
 
 
 @pytest.mark.parametrize("model", [MLP, {"name": "lenet5"}])
@@ -149,34 +133,6 @@ def test_sparsity_counts_a_shared_alpha_for_each_of_its_weights():
     total, _ = sparsity(network)
     assert total.log_alpha[0.25] == pytest.approx(math.log(0.1))  # 24 of 69
     assert total.log_alpha[0.5] == pytest.approx(math.log(0.9))
-
-
-@pytest.mark.parametrize("model", ["mlp", "lenet5"])
-@pytest.mark.parametrize("name", MAKERS)
-def test_chains_have_noise_of_their_own(name, model):
-    shape = (1, 16, 16) if model == "lenet5" else (4,)
-    options = {"name": "lenet5"} if model == "lenet5" else MLP
-    chains = Chains(lambda: convert(build_network(options, shape, 3), MAKERS[name]), [7, 7, 7], torch.device("cpu"))
-    for parameter in chains.parameters.values():
-        assert torch.equal(parameter[0], parameter[1])  # equal networks: only the noise can differ
-    x = torch.randn(5, *shape)
-    torch.manual_seed(0)
-    outputs = chains(x, shared=True)
-    assert outputs.shape == (3, 5, 3)
-    for a, b in ((0, 1), (0, 2), (1, 2)):
-        assert not torch.allclose(outputs[a], outputs[b], rtol=1e-6, atol=1e-7)
-    torch.manual_seed(0)
-    assert torch.equal(chains(x, shared=True), outputs)  # reproducible
-    divergence = torch.vmap(lambda p: kl(chains.network, p), randomness="different")(chains.parameters)
-    assert divergence.shape == (3,)
-    (outputs.square().mean((1, 2)) + divergence / 100).sum().backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in chains.parameters.values())
-    with chains.mode(False):
-        outputs = chains(x, shared=True)
-        assert torch.equal(outputs[0], outputs[1])
-        assert torch.equal(outputs, chains(x, shared=True))
-        with sampling(chains.network, True):
-            assert not torch.equal(chains(x, shared=True), outputs)
 
 
 def test_kl_and_sparsity_of_a_chain():

@@ -80,21 +80,6 @@ def test_retain_everything_is_the_plain_layer(name, plain):
     torch.testing.assert_close(noisy(x), layer(x), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NOISES)
-def test_evaluation_is_the_mean_and_sample_overrules(name, plain):
-    layer, x = plain
-    x = x.repeat(20, *[1] * (x.dim() - 1))  # two equal draws of masks are out of the question
-    noisy = NOISES[name](layer)
-    assert not torch.equal(noisy(x), noisy(x))
-    noisy.sample = False
-    assert torch.equal(noisy(x), layer(x))
-    noisy.eval()
-    noisy.sample = None
-    assert torch.equal(noisy(x), layer(x))
-    noisy.sample = True  # Monte Carlo dropout
-    assert not torch.equal(noisy(x), noisy(x))
-
-
 @pytest.mark.parametrize("keep", [0, -0.1, 1.1, float("nan")])
 @pytest.mark.parametrize("layer", [Dropout, GaussianDropout])
 def test_keep_out_of_range(layer, keep):

@@ -1,20 +1,19 @@
 """The training step of a linear Sparse VD layer in one function, against the elementary operations."""
 
 import copy
-import gc
 import math
-import pickle
-import weakref
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
+from bnnbench.experiment.assembly import assemble, check
 from bnnbench.layers import sparse_vd
 from bnnbench.layers.fused import sparse
 from bnnbench.layers.fused.sparse_linear import SparseLinear, _plain
+from bnnbench.layers.joint_kl import joint_kl
 from bnnbench.layers.kl import sigmoid
+from bnnbench.layers.network import kl
 from bnnbench.layers.sparse_vd import SparseVD
 
 
@@ -116,101 +115,41 @@ def layer():
     return SparseVD(nn.Linear(6, 5, dtype=torch.float64), init_log_sigma2=-4.0)
 
 
-def test_the_kl_that_came_along_is_the_kl(layer):
+def test_within_joint_kl_output_and_kl_share_a_graph(layer):
     alone = layer.kl()
-    layer(torch.randn(3, 6, dtype=torch.float64))
-    along = layer.kl()
-    assert along.grad_fn is not alone.grad_fn
-    torch.testing.assert_close(along, alone)
-    gradients = [torch.autograd.grad(value, list(layer.parameters())[:1]) for value in (along, alone)]
-    torch.testing.assert_close(*gradients)
+    with joint_kl():
+        y = layer(torch.randn(3, 6, dtype=torch.float64))
+        joint, again = layer.kl(), layer.kl()
+    assert joint.grad_fn is y.grad_fn
+    assert again.grad_fn is not joint.grad_fn  # handed on once
+    for value in (joint, again):
+        torch.testing.assert_close(value, alone)
+        torch.testing.assert_close(*(torch.autograd.grad(v, layer.weight, retain_graph=True) for v in (value, alone)))
 
 
-def test_the_kl_is_never_that_of_weights_which_changed_since(layer):
-    for change in (layer.weight, layer.log_sigma2):
+def test_outside_of_joint_kl_the_kl_is_that_of_the_present_parameters(layer):
+    with joint_kl():
         layer(torch.randn(3, 6, dtype=torch.float64))
-        with torch.no_grad():
-            change.mul_(1.5)
-        torch.testing.assert_close(layer.kl(), copy.deepcopy(layer).kl())
-
-
-def test_the_kl_can_be_asked_for_twice_and_both_have_slopes(layer):
     layer(torch.randn(3, 6, dtype=torch.float64))
-    first, second = layer.kl(), layer.kl()
-    first.backward()
-    slope = layer.log_sigma2.grad.clone()
-    second.backward()
-    torch.testing.assert_close(layer.log_sigma2.grad, 2 * slope)
-
-
-def fused_step(layer):
-    torch.optim.SGD(layer.parameters(), lr=0.1, fused=True).step()
-
-
-def step_by_data(layer):
     for p in layer.parameters():
-        p.data.sub_(p.grad, alpha=0.1)
+        p.data.mul_(1.5)  # unseen by autograd
+    torch.testing.assert_close(layer.kl(), copy.deepcopy(layer).kl(), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("update", [fused_step, step_by_data])
-def test_the_kl_after_a_step_without_it_is_that_of_the_new_weights(layer, update):
-    # As in a warm-up from β = 0: the KL is not asked for before an update that autograd does not see.
-    layer(torch.randn(3, 6, dtype=torch.float64)).square().sum().backward()
-    before = layer.log_sigma2.detach().clone()
-    update(layer)
-    assert not torch.equal(layer.log_sigma2, before)
-    torch.testing.assert_close(layer.kl(), copy.deepcopy(layer).kl())
-
-
-def test_the_kl_can_be_asked_for_when_the_output_is_done_with(layer):
-    layer(torch.randn(3, 6, dtype=torch.float64)).sum().backward()
-    before = layer.log_sigma2.grad.clone()
-    layer.kl().backward()
-    assert not torch.equal(layer.log_sigma2.grad, before)
-
-
-def test_recomputed_activations_leave_no_kl_behind_whose_graph_is_used_up(layer):
-    for _ in range(2):  # nothing changes between the steps, as where gradients are accumulated
-        x = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
-        (checkpoint(layer, x, use_reentrant=True).sum() + layer.kl()).backward()
-
-
-@pytest.mark.parametrize("change", ["data", "dtype", "requires_grad"])
-def test_the_kl_is_computed_anew_for_weights_that_were_replaced_or_set_free_since(layer, change):
-    layer.weight.requires_grad_(False)
-    layer(torch.randn(3, 6, dtype=torch.float64))
-    if change == "data":
-        layer.weight.data = 2 * layer.weight.data
-    elif change == "dtype":
-        layer.float()
-    else:
-        layer.weight.requires_grad_(True)
-    found, expected = layer.kl(), copy.deepcopy(layer).kl()
-    torch.testing.assert_close(found, expected)
-    found.backward()
-    assert (layer.weight.grad is not None) == (change == "requires_grad")
-
-
-def test_the_kl_asked_for_without_gradients_has_none(layer):
-    layer(torch.randn(3, 6, dtype=torch.float64))
+def test_within_joint_kl_other_parameters_have_their_own_kl(layer):
+    other = copy.deepcopy(layer)
     with torch.no_grad():
-        assert not layer.kl().requires_grad
+        other.log_sigma2.add_(1.0)
+    with joint_kl():
+        layer(torch.randn(3, 6, dtype=torch.float64))
+        torch.testing.assert_close(kl(layer, dict(other.named_parameters())), other.kl())
 
 
-def test_a_layer_that_is_gone_leaves_nothing_in_memory(layer):
-    x = torch.randn(3, 6, dtype=torch.float64)
-    twin, alive = copy.deepcopy(layer), weakref.ref(x)
-    twin(x)
-    del twin, x
-    gc.collect()
-    assert alive() is None
-
-
-def test_a_layer_is_copied_and_saved_in_the_middle_of_a_step(layer):
-    layer(torch.randn(3, 6, dtype=torch.float64))
-    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        torch.testing.assert_close(twin.kl(), layer.kl())
-        assert twin(torch.randn(3, 6, dtype=torch.float64)).shape == (3, 5)
+def test_a_training_step_computes_the_kl_with_the_output(compose, monkeypatch):
+    parts = assemble(check(compose("method=sparse_vd", "model.widths=[12]", "threads=1")))
+    monkeypatch.setattr(sparse_vd, "fused", None)  # the KL on its own, or the variance, would call it
+    parts.potential(*parts.batches(0)).sum().backward()
+    assert all(p.grad is not None for p in parts.chains.parameters.values())
 
 
 @pytest.mark.parametrize("train_clip", [True, False])
@@ -219,7 +158,7 @@ def test_the_same_noise_gives_the_same_draw_as_the_general_way(layer, train_clip
     x = torch.randn(3, 6, dtype=torch.float64)
     torch.manual_seed(1)
     together = layer(x)
-    monkeypatch.setattr(sparse_vd.SparseVD, "_simple", lambda *_: False)
+    monkeypatch.setattr(sparse_vd.SparseVD, "_has_fused_step", lambda *_: False)
     torch.manual_seed(1)
     apart = layer(x)
     assert together.grad_fn.name() != apart.grad_fn.name()

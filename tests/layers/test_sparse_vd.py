@@ -150,7 +150,7 @@ def test_drops_planted_irrelevant_inputs_and_nothing_else():
     ("options", "message"),
     [
         ({"parametrisation": "log"}, "additive, multiplicative, got 'log'"),
-        ({"threshold": 9}, r"in \[-8, 8\], where log α is held, got 9"),
+        ({"threshold": 9}, r"in \[-8, 8\], the range of log α, got 9"),
         ({"init_log_sigma2": -math.inf}, "finite, got -inf"),
     ],
 )

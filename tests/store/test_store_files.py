@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from bnnbench.analysis.predictions import last_scores
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.store import checkpoint, files
 from bnnbench.store.folder import RunFolder, is_abandoned, is_finished
-from bnnbench.store.frame import last_scores, load_run, read_runs
+from bnnbench.store.frame import load_run, read_runs
 from bnnbench.store.manifest import Manifest, RunStatus
 from bnnbench.store.schema import SCHEMA
 from bnnbench.store.tables import last_iteration, write_csv
@@ -43,16 +44,15 @@ def test_a_manifest_that_is_not_to_be_trusted_says_nothing(tmp_path: Path, text:
     manifest = Manifest.read(tmp_path)
     assert manifest == {}
     assert (manifest.status, manifest.finished, manifest.iterations) == (None, False, None)
-    assert (manifest.commit, manifest.measures) == (None, [])
+    assert manifest.commit is None
 
 
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
-    measures = [{"name": "deviance", "label": "D"}, {"label": "no name"}, "word"]
-    Manifest(status=RunStatus.FINISHED, iterations=3, git_commit="ab+", measures=measures).write(tmp_path)
+    Manifest(status=RunStatus.FINISHED, iterations=3, git_commit="ab+").write(tmp_path)
     manifest = Manifest.read(tmp_path)
     assert manifest["schema"] == SCHEMA
     assert manifest.finished and manifest.status == "finished" and is_finished(tmp_path)
-    assert (manifest.iterations, manifest.commit, manifest.measures) == (3, "ab+", ["deviance"])
+    assert (manifest.iterations, manifest.commit) == (3, "ab+")
 
 
 def test_a_run_of_a_later_version_is_refused_in_a_line_and_left_alone(compose: Compose) -> None:

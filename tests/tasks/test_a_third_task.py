@@ -114,15 +114,15 @@ def folders(here: Path) -> list[Path]:
 
 
 def test_a_third_task_goes_through_all_verbs(here: Path) -> None:
-    for method in ("psgld", "sgd"):
+    for method in ("sgld", "sgd"):
         for seed in (0, 1):
             done = invoke("run", f"method={method}", "method.optimizer.lr=0.002", f"seed={seed}", *SETTINGS)
             assert done.exit_code == 0, done.stderr
             assert "Poisson deviance" in done.stdout
-    psgld = next(folder for folder in folders(here) if "psgld" in folder.name)
-    manifest = json.loads((psgld / "manifest.json").read_text())
+    sgld = next(folder for folder in folders(here) if "-sgld-" in folder.name)
+    manifest = json.loads((sgld / "manifest.json").read_text())
     assert (manifest["score"], [m["name"] for m in manifest["measures"]]) == ("deviance", ["deviance"])
-    first, last = table(psgld)[0], table(psgld)[-1]
+    first, last = table(sgld)[0], table(sgld)[-1]
     assert last["predictor"] == "posterior" and last["error"] == "" == last["rmse"]
     assert float(last["deviance"]) < 0.5 * float(first["deviance"])  # it has learnt something
 
@@ -131,19 +131,19 @@ def test_a_third_task_goes_through_all_verbs(here: Path) -> None:
     assert compared.exit_code == 0 and "Poisson deviance" in compared.stdout
     with Path("table.csv").open(encoding="utf-8") as stream:
         compared_rows = {row["method"]: row for row in csv.DictReader(stream)}
-    assert compared_rows["psgld"]["compared_in"] == "deviance"  # the task's score, without being asked for
-    ends = [float(table(folder)[-1]["deviance"]) for folder in folders(here) if "psgld" in folder.name]
-    assert float(compared_rows["psgld"]["deviance_mean"]) == pytest.approx(sum(ends) / 2)
+    assert compared_rows["sgld"]["compared_in"] == "deviance"  # the task's score, without being asked for
+    ends = [float(table(folder)[-1]["deviance"]) for folder in folders(here) if "-sgld-" in folder.name]
+    assert float(compared_rows["sgld"]["deviance_mean"]) == pytest.approx(sum(ends) / 2)
 
     drawn = invoke("plot", "results", "--metric", "deviance", "--out", "figure", "--formats", "svg")
     assert drawn.exit_code == 0 and "Poisson deviance" in Path("figure.svg").read_text()
     collected = invoke("collect", "results", "--out", "all.csv")
     assert collected.exit_code == 0 and "deviance" in Path("all.csv").read_text().splitlines()[0].split(",")
 
-    exported = invoke("export", str(psgld))
+    exported = invoke("export", str(sgld))
     assert exported.exit_code == 0, exported.stderr
     assert "predictions equal the run's to the bit" in exported.stdout
-    network = load_network(psgld / "network.pt")
+    network = load_network(sgld / "network.pt")
     assert network(torch.zeros(3, 2)).shape == (3, 1)
 
 

@@ -25,9 +25,9 @@ PREDICTORS = ("posterior", "current", "both", "pooled")
 MAX_PANELS = 4
 
 
-def axis_words(measure: Measure, split: str) -> str:
-    """Return the label of the y-axis: "Test error (%)"; what is no prediction's belongs to no split: "KL (nats)"."""
-    if measure.of_chain:
+def axis_words(measure: Measure, split: str | None) -> str:
+    """Return the label of the y-axis: "Test error (%)"; without a split, as weights and training are, "KL (nats)"."""
+    if measure.of_chain or split is None:
         return measure.axis[:1].upper() + measure.axis[1:]
     return f"{SPLITS.get(split, split)} {measure.axis}"
 

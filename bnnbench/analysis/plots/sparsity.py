@@ -143,8 +143,7 @@ def _draw_scores(ax: Axes, rows_of: dict[str, list[CsvRow]], measure: Measure) -
             ax.plot(x, y, color=look.color, marker=look.marker, markevery=every, label=split, **style.BOLD)
         else:
             ax.plot(x, y, color=look.color, label=split, **style.PALE)
-    several = measure.axis[:1].upper() + measure.axis[1:]
-    ax.set_ylabel(several if len(rows_of) > 1 else axis_words(measure, split))
+    ax.set_ylabel(axis_words(measure, None if len(rows_of) > 1 else split))
     if len(rows_of) > 1:
         ax.legend(loc="best")
     low, high = min(values), max(values)

@@ -1,7 +1,7 @@
-"""The functions of θ and log α that variational dropout evaluates at every step.
+"""Functions of θ and log α: the variance αθ² of the weights, and the sums and elements of the KL.
 
-log α is held at or below a limit, and its slope is projected: beyond the limit only what leads a descent step back
-acts. A plain clamp has no slope there, and an α that once stepped over its limit would stay for good.
+log α has an upper limit with a projected gradient: above the limit only a gradient acts whose descent step lowers
+log α. A plain clamp has none there, and an α that once stepped over its limit would stay for good.
 """
 
 from __future__ import annotations
@@ -12,91 +12,75 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnnbench.layers import kl
 from bnnbench.layers.fused.ops import Op, total, total_of_squares
-from bnnbench.layers.kl import C1, C2, C3, CONSTANT, cubic
+from bnnbench.layers.kl import C1, C2, C3, CONSTANT, K1, K2, K3
 
 
 def at_most(log_alpha: Tensor, limit: float) -> Tensor:
-    """Return min(log α, limit) with the projected slope."""
+    """Return min(log α, limit) with the projected gradient."""
     return log_alpha if math.isinf(limit) else _AtMost.apply(log_alpha, limit)
 
 
-def rate(limit: float) -> Op:
-    """Return α of log α, whose slope is α."""
-
-    def plain(log_alpha: Tensor) -> Tensor:
-        return at_most(log_alpha, limit).exp()
-
-    def value(log_alpha: Tensor) -> tuple[Tensor]:
-        return (_alpha(log_alpha, limit),)
-
-    def grads(grad: Tensor, log_alpha: Tensor, alpha: Tensor) -> tuple[Tensor]:
-        return (_projected(grad * alpha, log_alpha, limit),)
-
-    return Op(plain, value, grads)
-
-
 def variance(limit: float) -> Op:
-    """Return αθ² of θ and log α, whose slopes are 2αθ and αθ²."""
+    """Return αθ² as a function of θ and log α, whose gradients are 2αθ and αθ²."""
 
     def plain(theta: Tensor, log_alpha: Tensor) -> Tensor:
         return at_most(log_alpha, limit).exp() * theta.square()
 
     def value(theta: Tensor, log_alpha: Tensor) -> tuple[Tensor, Tensor]:
-        product = _alpha(log_alpha, limit).mul_(theta)
-        return product * theta, product
+        alpha = log_alpha.exp() if math.isinf(limit) else log_alpha.exp().clamp_max_(math.exp(limit))
+        alpha_theta = alpha.mul_(theta)
+        return alpha_theta * theta, alpha_theta
 
-    def grads(grad: Tensor, theta: Tensor, log_alpha: Tensor, _: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
-        half = grad * product
+    def grads(grad: Tensor, theta: Tensor, log_alpha: Tensor, _: Tensor, alpha_theta: Tensor) -> tuple[Tensor, Tensor]:
+        half = grad * alpha_theta
         to_log_alpha = _projected(half * theta, log_alpha, limit)
         return half.mul_(2), to_log_alpha
 
     return Op(plain, value, grads)
 
 
-def _product(theta: Tensor, alpha: Tensor) -> Tensor:
-    return alpha * theta.square()
-
-
-def _product_value(theta: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
-    product = theta * alpha
-    return product * theta, product
-
-
-def _product_grads(grad: Tensor, theta: Tensor, alpha: Tensor, _: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
-    return (grad * product).mul_(2), (grad * theta).mul_(theta)
-
-
-PRODUCT = Op(_product, _product_value, _product_grads)  # αθ² of θ and α, for an α that weights share
-
-
 def cubic_kl(limit: float) -> Op:
     """Return the sum of `bnnbench.layers.kl.cubic` as a function of log α.
 
-    The slope is −½ − r with r = c₁α + 2c₂α² + 3c₃α³. The sum of r gives that of the fit with less work:
+    The derivative is −½ − r with r = c₁α + 2c₂α² + 3c₃α³. The sum of r gives that of the fit with less work:
     Σ c₁α + c₂α² + c₃α³ = ⅓ (Σ r + 2c₁ Σ α + c₂ Σ α²).
     """
 
     def plain(log_alpha: Tensor) -> Tensor:
-        return cubic(at_most(log_alpha, limit))
+        return kl.cubic(at_most(log_alpha, limit))
 
     def value(lead: int, log_alpha: Tensor) -> tuple[Tensor, Tensor]:
         alpha = log_alpha.clamp_max(limit)
-        held = total(alpha, lead)
+        log_sum = total(alpha, lead)
         alpha.exp_()
         r = (alpha * (3 * C3)).add_(2 * C2).mul_(alpha).add_(C1).mul_(alpha)
         fit = total(r, lead).add_(total(alpha, lead), alpha=2 * C1).add_(total_of_squares(alpha, lead), alpha=C2)
-        constant = CONSTANT * (r.numel() // max(held.numel(), 1))
-        return held.mul_(-0.5).sub_(fit, alpha=1 / 3).add_(constant), r.add_(0.5)
+        constant = CONSTANT * (r.numel() // max(log_sum.numel(), 1))
+        return log_sum.mul_(-0.5).sub_(fit, alpha=1 / 3).add_(constant), r.add_(0.5)
 
-    def grads(grad: Tensor, log_alpha: Tensor, _: Tensor, fall: Tensor) -> tuple[Tensor]:
-        return (_projected(fall * -grad, log_alpha, limit),)
+    def grads(grad: Tensor, log_alpha: Tensor, _: Tensor, minus_slope: Tensor) -> tuple[Tensor]:
+        return (_projected(minus_slope * -grad, log_alpha, limit),)
 
     return Op(plain, value, grads, total=True)
 
 
-def _alpha(log_alpha: Tensor, limit: float) -> Tensor:
-    return log_alpha.exp() if math.isinf(limit) else log_alpha.exp().clamp_max_(math.exp(limit))
+def _sigmoid_value(log_alpha: Tensor) -> tuple[Tensor, Tensor]:
+    # The derivative is −k₁k₃ s (1 − s) − ½ u/(1 + u), with s the logistic function's complement and u = 1/α.
+    s = torch.rsub(log_alpha, -K2, alpha=K3).sigmoid_()
+    u = log_alpha.neg().exp_().clamp_max_(torch.finfo(log_alpha.dtype).max)
+    softplus = torch.log1p(u)
+    torch.maximum(softplus, -log_alpha, out=softplus)  # for an infinite u
+    minus_slope = u.div_(u + 1).mul_(0.5).addcmul_(s, s, value=-K1 * K3).add_(s, alpha=K1 * K3)
+    return softplus.mul_(0.5).add_(s, alpha=K1), minus_slope
+
+
+def _sigmoid_grads(grad: Tensor, log_alpha: Tensor, value: Tensor, minus_slope: Tensor) -> tuple[Tensor]:
+    return (minus_slope * -grad,)
+
+
+SIGMOID_KL = Op(kl.sigmoid, _sigmoid_value, _sigmoid_grads)  # elementwise
 
 
 def _projected(grad: Tensor, log_alpha: Tensor, limit: float) -> Tensor:

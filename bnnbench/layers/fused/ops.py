@@ -1,10 +1,10 @@
-"""Elementwise functions of a layer's weights whose slopes are known in closed form: few passes over memory, both ways.
+"""Elementwise functions of a layer's weights with gradients in closed form: few passes over memory, both ways.
 
-A layer has far more weights than activations, and twenty elementwise operations over its weights take longer than its
-matrix products. Plain autograd makes a tensor for every intermediate result and walks through all of them again on the
-way back; an `Op` says the same in few operations, in place wherever it can. On a CPU, operations that read or make a
-boolean mask (where, masked_fill, comparisons, the slopes of clamp) are five to twenty times slower than arithmetic:
-the masks here are 0 and 1 in the weights' own dtype, by comparison in place.
+A layer has far more weights than activations, and twenty elementwise operations on its weights take longer than its
+matrix products. Plain autograd makes a tensor for every intermediate result and visits all of them again in the
+backward pass; an `Op` does the same in few operations, in place wherever it can. On a CPU, operations that read or make
+a boolean mask (where, masked_fill, comparisons, the gradient of clamp) are five to twenty times slower than arithmetic:
+masks are 0 and 1 in the weights' own dtype, by comparison in place.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ class Op(NamedTuple):
     """A function f of tensors of one shape: elementwise or, with `total`, the sum of its elements.
 
     Attributes:
-        plain: (x₁, …, xₙ) → f elementwise, as the papers write it. Defines the function; the gradient of a gradient
-            goes through it.
-        value: (x₁, …, xₙ) → (f, kept₁, …), the same in fewer operations, with what `grads` needs. With `total` its
-            first argument is the number of leading axes that f keeps: those of stacked networks. See `total`.
-        grads: (grad, x₁, …, xₙ, f, kept₁, …) → the gradients. It must not change what it is given.
+        plain: (x₁, …, xₙ) → f elementwise, as the papers write it, shape of the xᵢ. It defines the function, and second
+            derivatives go through it.
+        value: (x₁, …, xₙ) → (f, saved₁, …), the same in fewer operations, with the tensors that `grads` needs. With
+            `total` its first argument is the number of leading axes that f keeps, those of stacked networks.
+        grads: (grad, x₁, …, xₙ, f, saved₁, …) → the gradients, in the shapes of the xᵢ. It must not change its
+            arguments.
         total: whether `value` sums.
     """
 
@@ -51,17 +52,17 @@ def fused(op: Op, *tensors: Tensor) -> Tensor:
 
 
 def flat(values: Tensor, lead: int) -> Tensor:
-    """Return the values with all axes but the first `lead` made one."""
+    """Return the values with all axes after the first `lead` flattened."""
     return values.reshape(*values.shape[:lead], -1)
 
 
 def total(values: Tensor, lead: int) -> Tensor:
-    """Return the sums over all axes but the first `lead`."""
+    """Return the sums over all axes after the first `lead`."""
     return flat(values, lead).sum(-1) if lead else values.sum()
 
 
 def total_of_squares(values: Tensor, lead: int) -> Tensor:
-    """Return the sums of the squares over all axes but the first `lead`."""
+    """Return the sums of the squares over all axes after the first `lead`."""
     rows = flat(values, lead)
     return torch.linalg.vecdot(rows, rows)
 
@@ -69,7 +70,7 @@ def total_of_squares(values: Tensor, lead: int) -> Tensor:
 def plain_gradients(
     plain: Callable[..., Any], tensors: tuple[Tensor, ...], grads: Tensor | tuple[Tensor | None, ...]
 ) -> tuple[Tensor, ...]:
-    """Return the gradients of the plain formula, through which a gradient of the gradient can go."""
+    """Return the gradients of the plain formula, differentiable themselves."""
     values, pull = torch.func.vjp(plain, *tensors)
     if isinstance(values, Tensor):
         return pull(grads.expand_as(values))
@@ -77,12 +78,12 @@ def plain_gradients(
 
 
 class _Fused(torch.autograd.Function):
-    """An `Op` where no transform of torch.func is at work: half the overhead, which is all that a small layer costs."""
+    """An `Op` outside the transforms of torch.func: half the overhead, the dominant cost of a small layer."""
 
     @staticmethod
     def forward(ctx: Any, op: Op, lead: int, *tensors: Tensor) -> Tensor:
         output = op.value(lead, *tensors) if op.total else op.value(*tensors)
-        _remember(ctx, op, lead, tensors, output)
+        _save(ctx, op, lead, tensors, output)
         return output[0]
 
     @staticmethod
@@ -98,7 +99,7 @@ class _Fused(torch.autograd.Function):
 
 
 class _Transformed(_Fused):
-    """The same under vmap, grad and the like, which ask for what is kept to be an output."""
+    """The same under vmap, grad and the like, which require saved tensors to be outputs."""
 
     @staticmethod
     def forward(op: Op, lead: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -108,7 +109,7 @@ class _Transformed(_Fused):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         op, lead, *tensors = inputs
         ctx.mark_non_differentiable(*output[1:])
-        _remember(ctx, op, lead, tensors, output)
+        _save(ctx, op, lead, tensors, output)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], op: Op, lead: int, *tensors: Tensor) -> tuple[Any, Any]:
@@ -120,13 +121,13 @@ class _Transformed(_Fused):
         return output, (0,) * len(output)
 
 
-def _remember(ctx: Any, op: Op, lead: int, tensors: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+def _save(ctx: Any, op: Op, lead: int, tensors: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
     ctx.op, ctx.lead, ctx.count = op, lead, len(tensors)
-    ctx.set_materialize_grads(False)  # it would make zeros for what is kept
+    ctx.set_materialize_grads(False)  # it would make zeros for the saved tensors
     ctx.save_for_backward(*tensors, *output)
 
 
-# Whether a transform is at work; where torch does not say, the general way serves.
+# Whether a transform is active; where torch does not say, the general way serves.
 transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
-# torch asks for the signature at every call and would find it out anew each time.
+# torch reads the signature at every call and would recompute it each time.
 _Transformed.forward.__signature__ = inspect.signature(_Transformed.forward)  # type: ignore[attr-defined]
