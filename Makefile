@@ -5,9 +5,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 # Processes of the tests. Each takes its half, and trains what tests share once; one that is done takes over from the other.
 JOBS   ?= 2
+# Commands and sweeps: workers are spawned, and Hydra is as it comes.
+UNPATCHED := tests/cli/test_cli_run.py tests/sweeps/test_sweep_processes.py \
+	tests/sweeps/test_sweep_failures.py::test_a_divergence_is_its_own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test test-all lint format figures figures-quick crash-test bench clean
+.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick crash-test bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +34,16 @@ sweep-demo: $(STAMP) ## six methods, three seeds each, on the digits; their comp
 test: $(STAMP) ## the fast tests; JOBS=2 processes share them
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
+test-unpatched: $(STAMP) ## some of them without the shortcuts of tests/support/speed.py, as a user would run them
+	BNNBENCH_TESTS_UNPATCHED=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(UNPATCHED)
+
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m ''
 
-lint: $(STAMP) ## check style and format
+lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(STAMP) ## put style and format right
 	$(BIN)/ruff check --fix .
@@ -55,4 +62,4 @@ bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and 
 	$(BIN)/python -m bnnbench.speed
 
 clean: ## remove the environment and build products; results stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -114,7 +114,7 @@ def bnnbench_loop(raw: dict[str, Any], train: Split | None = None) -> tuple[Call
     config = check(raw)
     parts = assemble(config)
     optimizer, potential, batches, schedule = parts.optimizer, parts.potential, parts.batches, parts.schedule
-    watch = parts.watch
+    guard = parts.guard
     batches.split = train or batches.split
     lr_start = float(config.method.optimizer["lr"])
     iteration = 0
@@ -125,8 +125,8 @@ def bnnbench_loop(raw: dict[str, Any], train: Split | None = None) -> tuple[Call
             lr = lr_start * schedule(iteration)
             loss = step(optimizer, potential, *batches(iteration), lr)
             iteration += 1
-            if watch.add(loss, lr):
-                watch.look(iteration)
+            if guard.add(loss, lr):
+                guard.check(iteration)
 
     return advance, batches.split
 

@@ -67,7 +67,7 @@ def test_a_step_makes_no_host_synchronisation(compose: Callable[..., dict[str, A
     with NoRead(), NoScalar():
         for iteration in range(3):  # the first makes the optimiser's state
             loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
-            parts.watch.add(loss, 1e-3)
+            parts.guard.add(loss, 1e-3)
     assert loss.isfinite().all()
 
 

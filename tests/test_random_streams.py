@@ -21,7 +21,7 @@ def test_every_name_has_its_own_seed() -> None:
         derive_seed(0, 0, "nosie")
 
 
-def test_the_noise_is_standard_normal_and_independent_between_chains_tensors_and_steps() -> None:
+def test_noise_is_standard_normal_and_independent_across_chains_tensors_and_steps() -> None:
     noise = Noise([1, 2])
     shapes = [torch.empty(2, 100, 50), torch.empty(2, 5000)]
     first = [t.clone() for t in noise(shapes)]

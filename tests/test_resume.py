@@ -236,7 +236,9 @@ def test_a_disk_that_lets_nothing_be_removed_still_gives_the_folder_free(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", read_only)
         folder.close()
-    records.RunFolder(compose()).close()  # its lock is free
+    again = records.RunFolder(compose())  # is refused while another process has the lock
+    assert again.path == folder.path
+    again.close()
 
 
 def test_what_a_killed_process_left_half_written_is_removed_and_nothing_else(run_small: Run) -> None:

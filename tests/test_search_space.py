@@ -74,7 +74,7 @@ def test_what_is_no_space_is_refused_in_one_line(typed: str, says: str) -> None:
     assert says in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_key_that_is_given_twice_is_refused_for_one_of_them_would_count_for_nothing() -> None:
+def test_a_key_given_twice_is_refused() -> None:
     for typed in (("method=sgd", "method=sgld"), ("lr=1,2", "lr=3"), ("lr=1,2", "++lr=3,4")):
         with pytest.raises(ConfigError, match="once, several values as"):
             read([OverridesParser.create().parse_override(words) for words in typed])
@@ -205,7 +205,7 @@ def test_a_search_that_dies_anywhere_goes_on_to_the_trials_of_one_that_does_not(
     assert [values for _, values, *_ in search(tmp_path / "other.db", 2, seed=1)][1] != whole[1][1]
 
 
-def test_a_search_that_is_asked_for_more_trials_goes_on_to_those_of_one_asked_for_as_many_at_once(
+def test_a_search_extended_in_steps_makes_the_trials_of_one_made_at_once(
     whole: list[tuple[Any, ...]], tmp_path: Path
 ) -> None:
     for some in (3, STARTUP + 2, STARTUP + ROUND + 1, COUNT):

@@ -72,7 +72,7 @@ def lr(folder: Path) -> float:
     return yaml.safe_load((folder / "config.yaml").read_text())["method"]["optimizer"]["lr"]
 
 
-def test_every_method_gets_as_many_trials_and_the_command_at_the_end_runs_the_best_on_all_points(here: Path) -> None:
+def test_methods_get_equal_trials_and_the_last_line_runs_the_best_on_all_data(here: Path) -> None:
     result = call("tune", "--trials", "2", "method=sgd,sgld", *QUICK)
     assert result.exit_code == 0, result.output
     for method in ("sgd", "sgld"):
@@ -142,7 +142,7 @@ def killed(change: Callable[[pytest.MonkeyPatch], None], *words: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-def test_a_search_killed_within_a_trial_goes_on_with_it_and_runs_no_finished_one_again(
+def test_a_search_killed_within_a_trial_resumes_it_and_repeats_no_other(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study, "STARTUP", 1)
@@ -188,7 +188,7 @@ def test_failed_trials_count_and_a_search_in_which_all_failed_has_no_best(
     assert "all 1 trials failed" in result.stderr and not Path("results/vain/best").exists()
 
 
-def test_the_best_settings_of_a_published_experiment_compose_to_the_trial_they_were_found_in(here: Path) -> None:
+def test_the_best_settings_of_an_experiment_compose_to_their_trial(here: Path) -> None:
     words = ("experiment=psgld_a9a", "dataset=digits", "model=mlp", "prior.variance=${temperature}", "name=odd")
     space = ("schedule.b=range(10,11)", "++model.init=choice(glorot)")
     result = call("tune", "--trials", "1", "method=sgld", *words, *space, *QUICK)
@@ -265,7 +265,7 @@ def test_a_setting_that_counts_for_a_part_of_the_space_alone_makes_another_searc
 
 
 @pytest.mark.slow
-def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_says_its_own_origin_alone(
+def test_trial_0_takes_the_default_file_and_a_search_from_a_best_names_itself(
     here: Path,
 ) -> None:
     assert call("tune", "--trials", "1", "method=sgd", "schedule=cosine,constant", *QUICK).exit_code == 0
@@ -279,7 +279,7 @@ def test_trial_0_has_the_file_that_a_group_stands_at_and_a_search_from_a_best_sa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cause", ["disk", "stop"])
-def test_a_trial_that_the_machine_ended_is_no_failed_one_and_is_done_by_the_same_command(
+def test_a_trial_ended_by_the_machine_is_resumed_and_not_counted_as_failed(
     here: Path, monkeypatch: pytest.MonkeyPatch, cause: str
 ) -> None:
     def full(self: RunFolder, rows: Any) -> None:
@@ -325,7 +325,7 @@ def test_without_optuna_the_extra_is_named(here: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-def test_worker_processes_make_the_trials_that_one_process_makes_and_a_killed_search_goes_on(
+def test_worker_processes_make_the_same_trials_and_a_killed_search_resumes(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ("tune", "--trials", "12", "method=sgld", LR, *QUICK)

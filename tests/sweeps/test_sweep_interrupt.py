@@ -94,7 +94,7 @@ def _line_with(stream, word):
 
 
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_takes_its_workers_along_and_the_next_resumes_its_runs(running, start, manifests, here):
+def test_a_killed_sweep_takes_its_workers_along_and_is_resumed_by_the_next(running, start, manifests, here):
     process = running("epochs=20", "model.fate=waits")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
