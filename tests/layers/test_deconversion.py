@@ -1,6 +1,5 @@
 """The way back: stochastic layers replaced by plain ones."""
 
-
 import pytest
 import torch
 from torch import nn
