@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-FLOOR = 1e-16  # of a variance under a root: the root of exactly 0 has an infinite slope, and ∞ · 0 would be NaN
+TINY = 1e-16  # added to a square under a logarithm: finite, with a finite slope, where it is 0
 
 
 @runtime_checkable
@@ -145,17 +145,9 @@ class StochasticLayer(nn.Module):
         return self._shape_text + ("" if self.sample is None else f", sample={self.sample}")
 
 
-def normal(mean: Tensor, variance: Tensor, floor: float = FLOOR) -> Tensor:
-    """Return mean + √variance ⊙ ε with ε ~ N(0, I), differentiable in both: the local reparameterisation's draw.
-
-    Fast convolutions may return −1e-10 for a variance of 0; below the floor it has no slope.
-    """
-    return mean + variance.clamp_min(floor).sqrt() * torch.randn_like(mean)
-
-
 def log_ratio(log_variance: Tensor, mean: Tensor) -> Tensor:
     """Return log α = log σ² − log μ², large but finite (and with a finite slope) where μ = 0."""
-    return log_variance - (mean.square() + FLOOR).log()
+    return log_variance - (mean.square() + TINY).log()
 
 
 def check_keep(keep: float) -> None:

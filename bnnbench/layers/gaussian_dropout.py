@@ -7,7 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from bnnbench.layers.base import StochasticLayer, check_choice, check_keep, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, check_keep
+from bnnbench.layers.fused.normal import normal
 
 
 class GaussianDropout(StochasticLayer):

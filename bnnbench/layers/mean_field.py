@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, log_ratio, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, log_ratio
+from bnnbench.layers.fused.normal import normal
 from bnnbench.layers.kl import gaussian_total
 
 ESTIMATORS = ("local", "separate", "single")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from bnnbench.layers import joint_kl
-from bnnbench.layers.base import StochasticLayer, check_choice, log_ratio, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, log_ratio
 from bnnbench.layers.fused import alpha, sparse
+from bnnbench.layers.fused.normal import normal
 from bnnbench.layers.fused.ops import fused, transforms_active
 from bnnbench.layers.fused.sparse import LIMIT
 from bnnbench.layers.fused.sparse_linear import ROOT, SparseLinear

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from bnnbench.layers import kl as forms
-from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, normal
+from bnnbench.layers.base import StochasticLayer, check_choice, check_positive
 from bnnbench.layers.fused import alpha as alpha_ops
 from bnnbench.layers.fused.alpha import at_most
+from bnnbench.layers.fused.normal import normal
 from bnnbench.layers.fused.ops import fused
 
 KL = ("cubic", "bound", "sigmoid", "none")
@@ -90,7 +91,8 @@ class VariationalDropout(StochasticLayer):
         if self.per == "weight":
             variance = fused(alpha_ops.variance(self.limit), self.weight, self.log_alpha)
         else:  # α multiplies θ², not x²: for a first layer its gradient then needs no third matrix product
-            variance = self._of_weights(self.current_log_alpha().exp()) * self.weight.square()
+            alpha = fused(alpha_ops.alpha(self.limit), self.log_alpha)
+            variance = fused(alpha_ops.SCALED_SQUARE, self.weight, self._of_weights(alpha))
         return self.mean(x), self.affine(x.square(), variance, None)
 
     def _of_weights(self, values: Tensor) -> Tensor:

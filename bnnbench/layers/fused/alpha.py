@@ -22,6 +22,21 @@ def at_most(log_alpha: Tensor, limit: float) -> Tensor:
     return log_alpha if math.isinf(limit) else _AtMost.apply(log_alpha, limit)
 
 
+def alpha(limit: float) -> Op:
+    """Return α as a function of log α, whose gradient is α."""
+
+    def plain(log_alpha: Tensor) -> Tensor:
+        return at_most(log_alpha, limit).exp()
+
+    def value(log_alpha: Tensor) -> tuple[Tensor]:
+        return (_alpha(log_alpha, limit),)
+
+    def grads(grad: Tensor, log_alpha: Tensor, alpha: Tensor) -> tuple[Tensor]:
+        return (_projected(grad * alpha, log_alpha, limit),)
+
+    return Op(plain, value, grads)
+
+
 def variance(limit: float) -> Op:
     """Return αθ² as a function of θ and log α, whose gradients are 2αθ and αθ²."""
 
@@ -29,8 +44,7 @@ def variance(limit: float) -> Op:
         return at_most(log_alpha, limit).exp() * theta.square()
 
     def value(theta: Tensor, log_alpha: Tensor) -> tuple[Tensor, Tensor]:
-        alpha = log_alpha.exp() if math.isinf(limit) else log_alpha.exp().clamp_max_(math.exp(limit))
-        alpha_theta = alpha.mul_(theta)
+        alpha_theta = _alpha(log_alpha, limit).mul_(theta)
         return alpha_theta * theta, alpha_theta
 
     def grads(grad: Tensor, theta: Tensor, log_alpha: Tensor, _: Tensor, alpha_theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,6 +53,24 @@ def variance(limit: float) -> Op:
         return half.mul_(2), to_log_alpha
 
     return Op(plain, value, grads)
+
+
+def _scaled_square(theta: Tensor, alpha: Tensor) -> Tensor:
+    return alpha * theta.square()
+
+
+def _scaled_square_value(theta: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    alpha_theta = theta * alpha
+    return alpha_theta * theta, alpha_theta
+
+
+def _scaled_square_grads(
+    grad: Tensor, theta: Tensor, alpha: Tensor, _: Tensor, alpha_theta: Tensor
+) -> tuple[Tensor, Tensor]:
+    return (grad * alpha_theta).mul_(2), (grad * theta).mul_(theta)
+
+
+SCALED_SQUARE = Op(_scaled_square, _scaled_square_value, _scaled_square_grads)  # αθ², for an α that weights share
 
 
 def cubic_kl(limit: float) -> Op:
@@ -81,6 +113,11 @@ def _sigmoid_grads(grad: Tensor, log_alpha: Tensor, value: Tensor, minus_slope: 
 
 
 SIGMOID_KL = Op(kl.sigmoid, _sigmoid_value, _sigmoid_grads)  # elementwise
+
+
+def _alpha(log_alpha: Tensor, limit: float) -> Tensor:
+    alpha = log_alpha.exp()
+    return alpha if math.isinf(limit) else alpha.clamp_max_(math.exp(limit))
 
 
 def _projected(grad: Tensor, log_alpha: Tensor, limit: float) -> Tensor:
