@@ -10,7 +10,7 @@ UNPATCHED := tests/cli/test_cli_run.py tests/sweeps/test_sweep_processes.py \
 	tests/sweeps/test_sweep_failures.py::test_a_divergence_is_its_own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test test-unpatched test-all lint types format figures figures-quick crash-test bench clean
+.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick crash-test bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,11 +40,9 @@ test-unpatched: $(STAMP) ## some of them without the shortcuts of tests/support/
 test-all: $(STAMP) ## every test, the slow ones too
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m ''
 
-lint: $(STAMP) ## check style and format
+lint: $(STAMP) ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-types: $(STAMP) ## check types; not clean yet, so no part of lint
 	$(BIN)/mypy
 
 format: $(STAMP) ## put style and format right

@@ -149,10 +149,10 @@ def run_hydra(
         sys.argv = before
         if full_error is None:
             del os.environ["HYDRA_FULL_ERROR"]
-    for swept, error in failures:
+    for swept, failure in failures:
         if swept:
             raise BnnbenchError(f"{len(failures)} of {jobs} runs failed, see above. Finished ones are not run again.")
-        raise error
+        raise failure
 
 
 def _job() -> tuple[str, bool, bool]:

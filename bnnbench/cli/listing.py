@@ -86,7 +86,7 @@ def print_table(header: Sequence[str], rows: Rows, note: str = "", wrap: bool = 
 def _methods() -> Rows:
     import yaml
 
-    rows = []
+    rows: Rows = []
     for name in choices("method"):
         content = yaml.safe_load((conf_dir() / "method" / f"{name}.yaml").read_text("utf-8"))
         method = content.get("method", content)  # a file in the package _global_ sets more than the method
@@ -100,7 +100,7 @@ def _methods() -> Rows:
 
 
 def _described(group: str) -> Rows:
-    rows = []
+    rows: Rows = []
     for name in choices(group):
         about = _comment(conf_dir() / group / f"{name}.yaml")
         if group == "dataset" and name not in names("data"):  # one file for several sets: dataset=uci dataset.name=…

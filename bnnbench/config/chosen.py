@@ -10,10 +10,10 @@ def departures(raw: Mapping[str, Any]) -> list[str]:
     """Return the settings of the run `raw` that are others than the search chose which it says it is from."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    found = []
+    found: list[str] = []
     settings = (raw.get("chosen") or {}).get("settings")
     for key, typed in settings.items() if isinstance(settings, Mapping) else ():
-        value = raw
+        value: Any = raw
         for part in key.lstrip("+").split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         best = OverridesParser.create().parse_override(f"x={typed}").value() if isinstance(typed, str) else typed

@@ -51,7 +51,7 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) ->
     try:
         cfg = _composed_in_any_words(overrides, config_dirs)
         with _as_hydra_config(cfg):  # what ${hydra:job.num} refers to
-            run = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+            run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
             if _resolved_once:
                 OmegaConf.copy_cache(from_config=_resolved_once[0], to_config=run)
             resolved = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)

@@ -73,7 +73,7 @@ def _schema(function: Callable[..., Any], names: tuple[str, ...]) -> Any:
     except (NameError, TypeError):  # annotations that exist for the type checker alone
         hints = {}
     defaults = {name: parameters[name].default for name in names}
-    schema = {
+    schema: dict[str, Any] = {
         name: (hints.get(name, Any), None if default is inspect.Parameter.empty else default)
         for name, default in defaults.items()
     }

@@ -90,7 +90,7 @@ def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID
     except ConfigError as error:
         raise ConfigError(f"{trained.folder}: {error}") from None
     plain = deconvert(network, weight_of=lambda layer: layer.weight)
-    full = {name: plain.get_submodule(name).weight.clone() for name in alphas}
+    full = {name: plain.get_parameter(f"{name}.weight").clone() for name in alphas}
     evaluator = _evaluator(trained, plain)
     others = count_weights(plain)[0] - sum(weight.numel() for weight in full.values())
     rows = []
@@ -99,7 +99,7 @@ def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID
         for name, alpha in alphas.items():
             mask = alpha <= threshold
             kept += int(mask.sum())
-            plain.get_submodule(name).weight.copy_(torch.where(mask, full[name], 0.0))
+            plain.get_parameter(f"{name}.weight").copy_(torch.where(mask, full[name], 0.0))
         weights = others + sum(weight.numel() for weight in full.values())
         row = {
             "chain": chain,

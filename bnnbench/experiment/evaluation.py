@@ -107,7 +107,8 @@ class Evaluator:
         measures = {"kl": self.chains.kl().tolist()} if self.has_kl else {}
         states = [self.chains.state_of(k) for k in range(self.chains.count)]
         dropped = [fraction_dropped(self.chains.network, state) for state in states]
-        return measures if dropped[0] is None else {**measures, "sparsity": dropped}
+        drops = [fraction for fraction in dropped if fraction is not None]  # all chains have the same layers
+        return {**measures, "sparsity": drops} if drops else measures
 
     def _predict(self) -> Predictions:
         """Return split → parameters of the predictive distributions of the current networks [K, N, …]."""

@@ -77,7 +77,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
 def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:
     """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv."""
     checkpoint = folder.resume(anew=config.force)
-    iteration, rows = 0, []
+    iteration, rows = 0, list[Row]()
     clock = Clock(parts.device)
     if folder.remark:
         console.print(f"note: {folder.remark}", highlight=False, soft_wrap=True)
@@ -146,7 +146,7 @@ def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: f
     if getattr(optimizer, "needs_closure", False):  # it takes second derivatives of the loss itself
         kept: list[Tensor] = []
 
-        def closure() -> Tensor:
+        def closure() -> Any:  # torch's annotation is float
             kept.append(potential(x, y, beta))
             return kept[-1].sum()
 

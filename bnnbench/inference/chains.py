@@ -37,7 +37,7 @@ class Chains:
         self.count = len(seeds)
         self.network = networks[0].to(device)
         if self.count == 1:
-            self.parameters: dict[str, nn.Parameter] = dict(self.network.named_parameters())
+            self.parameters: State = dict(self.network.named_parameters())
             self.buffers: State = dict(self.network.named_buffers())
         else:
             parameters, buffers = stack_module_state([n.to(device) for n in networks])

@@ -70,7 +70,7 @@ class Running:
 class Refit(Running):
     """Statistics recomputed on training data for each evaluated network."""
 
-    def buffers_for_evaluation(self) -> State:
+    def buffers_for_evaluation(self) -> State | None:
         """Return the averages over the batches of x."""
         return refit(self.chains, self.x, self.batch_size)
 
@@ -171,7 +171,7 @@ def refit(chains: Chains, x: Tensor, batch_size: int) -> State:
     """
     buffers, size = chains.copy_buffers(), min(batch_size, len(x))
     modules = list(norm_modules(chains.network))
-    momenta = [m.momentum for m in modules]
+    momenta = [module.momentum for module in modules]
     try:
         with chains.mode(False), chains.mode(True, only=_is_batch_norm):
             for index, batch in enumerate(x[: len(x) // size * size].split(size)):

@@ -61,23 +61,36 @@ class StochasticLayer(nn.Module):
         sample: see above; also an attribute that can be set at any time.
 
     Raises:
-        ValueError: `layer` is neither, or its weight is computed from other parameters (weight normalisation).
+        ValueError: `layer` is neither, or its weight or bias is computed from other parameters (weight normalisation).
     """
+
+    weight: nn.Parameter  # [out, in], or [out channels, in channels / groups, height, width]
+    bias: nn.Parameter | None  # [out]
+    in_units: int  # input features or channels
+    # Of a convolution alone:
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: str | int | tuple[int, ...]
+    groups: int
+    _pad: tuple[tuple[int, ...], str] | None  # width first; None for zeros
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, sample: bool | None = None) -> None:
         super().__init__()
         if not isinstance(layer, nn.Linear | nn.Conv2d):
             raise ValueError(f"layer must be an nn.Linear or nn.Conv2d, got {type(layer).__name__}")
-        if not isinstance(layer.weight, nn.Parameter):
-            raise ValueError(f"layer must own its weight; that of this {type(layer).__name__} is parametrised")
+        bias = layer.bias
+        if not isinstance(layer.weight, nn.Parameter) or not isinstance(bias, nn.Parameter | None):
+            raise ValueError(
+                f"layer must own its weight and bias; those of this {type(layer).__name__} are parametrised"
+            )
         if sample not in (None, True, False):
             raise ValueError(f"sample must be None, True or False, got {sample!r}")
         self.weight = layer.weight
-        self.register_parameter("bias", layer.bias)
+        self.register_parameter("bias", bias)
         self.sample = sample
         self.is_conv = isinstance(layer, nn.Conv2d)
         self._shape_text = layer.extra_repr()
-        if self.is_conv:
+        if isinstance(layer, nn.Conv2d):
             self.in_units = layer.in_channels
             self.stride, self.dilation, self.groups = layer.stride, layer.dilation, layer.groups
             zeros = layer.padding_mode == "zeros"

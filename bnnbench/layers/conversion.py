@@ -61,7 +61,7 @@ def convert(
 def _replaced(network: nn.Module, made: Mapping[nn.Module, nn.Module]) -> nn.Module:
     for parent in list(network.modules()):
         for name, child in parent._modules.items():  # not named_children(): a layer used twice is replaced twice
-            if child in made:
+            if child is not None and child in made:
                 parent._modules[name] = made[child]
     return made.get(network, network)
 
@@ -98,7 +98,7 @@ def _plain(layer: StochasticLayer, weight: Tensor) -> nn.Linear | nn.Conv2d:
             settings["padding"] = (top, left) if (left, top) == (right, bottom) else "same"
         plain = nn.utils.skip_init(nn.Conv2d, layer.in_units, len(weight), tuple(weight.shape[2:]), **settings)
     plain.weight.copy_(weight)
-    if layer.bias is not None:
+    if plain.bias is not None and layer.bias is not None:
         plain.bias.copy_(layer.bias)
     return plain.train(layer.training)
 

@@ -47,6 +47,8 @@ class MeanField(StochasticLayer):
         ValueError: an argument out of range; `layer` of another kind.
     """
 
+    bias_rho: nn.Parameter | None
+
     def __init__(
         self,
         layer: nn.Linear | nn.Conv2d,
@@ -72,8 +74,8 @@ class MeanField(StochasticLayer):
         self.mixture, self.kl_samples = tuple(mixture), kl_samples
         rho = init_std + math.log(-math.expm1(-init_std))  # the inverse of softplus, stable at both ends
         self.rho = nn.Parameter(torch.full_like(self.weight, rho))
-        has_bias = self.bias is not None and random_bias
-        self.register_parameter("bias_rho", nn.Parameter(torch.full_like(self.bias, rho)) if has_bias else None)
+        bias_rho = None if self.bias is None or not random_bias else nn.Parameter(torch.full_like(self.bias, rho))
+        self.register_parameter("bias_rho", bias_rho)
 
     @property
     def kl_covers(self) -> tuple[str, ...]:
@@ -106,16 +108,18 @@ class MeanField(StochasticLayer):
     def sample_weights(self, *count: int) -> tuple[Tensor, Tensor | None]:
         """Return a draw from q, or `count` draws along a new leading axis: weight and bias, which may be None."""
         weight = self.weight + self.std * _noise(self.weight, count)
-        if self.bias_rho is not None:
-            return weight, self.bias + self.bias_std * _noise(self.bias, count)
         if self.bias is None:
             return weight, None
-        return weight, self.bias.expand(*count, *self.bias.shape)
+        if self.bias_rho is None:
+            return weight, self.bias.expand(*count, *self.bias.shape)
+        return weight, self.bias + F.softplus(self.bias_rho) * _noise(self.bias, count)
 
     def kl(self) -> Tensor:
         """Return KL(q ‖ prior) in nats, summed over weights and random biases: a scalar."""
         total = self._kl(self.weight, self.std)
-        return total if self.bias_rho is None else total + self._kl(self.bias, F.softplus(self.bias_rho))
+        if self.bias is None or self.bias_rho is None:
+            return total
+        return total + self._kl(self.bias, F.softplus(self.bias_rho))
 
     def _kl(self, mean: Tensor, std: Tensor) -> Tensor:
         if self.prior == "gaussian":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
@@ -50,13 +50,13 @@ def add_normalisation(network: nn.Module, kind: Literal["none", "batch", "layer"
     pairs = {layer: _normalised(layer, kind) for layer in layers[:-1]}
     for parent in parents:
         for name, child in parent._modules.items():  # not named_children(): a layer used twice is replaced twice
-            if child in pairs:
+            if child is not None and child in pairs:
                 parent._modules[name] = pairs[child]
     return network
 
 
 def _normalised(layer: nn.Linear | nn.Conv2d, kind: str) -> nn.Sequential:
-    like = {"device": layer.weight.device, "dtype": layer.weight.dtype}
+    like: dict[str, Any] = {"device": layer.weight.device, "dtype": layer.weight.dtype}
     if kind == "batch":
         # Subtracting the batch's mean cancels the bias: it would affect no output, and under Langevin noise follow the
         # prior alone. β replaces it. (LayerNorm's mean is over features, so there a bias has an effect.)
@@ -73,6 +73,6 @@ def _normalised(layer: nn.Linear | nn.Conv2d, kind: str) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layer=layer, norm=norm))
 
 
-def norm_modules(network: nn.Module) -> Iterator[nn.Module]:
+def norm_modules(network: nn.Module) -> Iterator[_BatchNorm]:
     """Yield the BatchNorm modules of `network`, whose running statistics matter in evaluation."""
     return (m for m in network.modules() if isinstance(m, _BatchNorm))

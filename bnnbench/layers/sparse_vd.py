@@ -86,7 +86,7 @@ class SparseVD(StochasticLayer):
 
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return γ and δ, mean and variance of the pre-activations in training, in the shape of the output."""
-        theta = self.weight
+        theta: Tensor = self.weight
         if self.train_clip:
             theta = theta * (self.current_log_alpha() - self.threshold <= sparse.TIE)
         return self.affine(x, theta, self.bias), self.affine(x.square(), self.variance(), None) + ROOT

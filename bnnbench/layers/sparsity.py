@@ -124,6 +124,7 @@ def log_alpha_of_weights(layer: StochasticLayer) -> Tensor:
     Args:
         layer: with an α, see `bnnbench.layers.base.HasAlpha`; weight [out, in / groups, …].
     """
+    assert isinstance(layer, HasAlpha)
     alpha, shape = layer.current_log_alpha().detach(), layer.weight.shape
     if alpha.dim() == 1:
         groups = layer.groups if layer.is_conv else 1
@@ -138,7 +139,11 @@ def layers_with_alpha(network: nn.Module) -> dict[str, StochasticLayer]:
     Raises:
         ConfigError: there is none.
     """
-    layers = {n: m for n, m in network.named_modules() if isinstance(m, StochasticLayer) and isinstance(m, HasAlpha)}
+    layers: dict[str, StochasticLayer] = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, StochasticLayer) and isinstance(module, HasAlpha)
+    }
     if not layers:
         raise ConfigError(NO_ALPHA)
     return layers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bnnbench.errors import BnnbenchError
@@ -41,10 +42,12 @@ def _make(chosen: dict[str, Figure], quick: bool) -> int:
     for name, figure in chosen.items():
         print(f"\n{name}: {figure.title}. {'Quick version.' if quick else f'Cost: {figure.cost}.'}", flush=True)
         results = QUICK / name / "runs" if quick else RESULTS
-        _guarded(name, failed, lambda f=figure, n=name, r=results: runs.update({n: run_missing(f.overrides(quick), r)}))
+        with _noting(name, failed):
+            runs[name] = run_missing(figure.overrides(quick), results)
     print()
     for name, folders in runs.items():
-        _guarded(name, failed, lambda n=name, f=folders: _say(publish(n, chosen[n], f, quick)))
+        with _noting(name, failed):
+            _say(publish(name, chosen[name], folders, quick))
     if failed:
         print(f"not drawn: {', '.join(failed)}, see above. What is finished is not run again.", file=sys.stderr)
     return int(bool(failed))
@@ -54,16 +57,18 @@ def _draw(chosen: dict[str, Figure], named: bool) -> int:
     failed: list[str] = []
     for name, figure in chosen.items():
         if named or (PUBLISHED / name).is_dir():
-            _guarded(name, failed, lambda n=name, f=figure: _say(redraw(n, f)))
+            with _noting(name, failed):
+                _say(redraw(name, figure))
         else:
             print(f"{name}: not published yet")
     return int(bool(failed))
 
 
-def _guarded(name: str, failed: list[str], action: Callable[[], object]) -> None:
-    """Do `action`; note a failure and go on."""
+@contextmanager
+def _noting(name: str, failed: list[str]) -> Iterator[None]:
+    """Report a failure of the ``with`` block, add `name` to `failed`, and go on."""
     try:
-        action()
+        yield
     except (BnnbenchError, OSError) as error:
         print(f"error: {name}: {error}", file=sys.stderr, flush=True)
         failed.append(name)

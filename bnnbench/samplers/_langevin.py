@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+Tensors = list[Tensor] | tuple[Tensor, ...]  # what torch's foreach functions take and return
 NoiseSource = Callable[[Sequence[Tensor]], list[Tensor]]
 
 
@@ -23,7 +24,7 @@ def check_common(lr: float, num_data: int, temperature: float, weight_decay: flo
         raise ValueError(f"weight_decay must be >= 0 (1/(N s²) for the prior N(0, s²)), got {weight_decay}")
 
 
-def with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+def with_gradients(group: dict[str, Any]) -> tuple[list[Tensor], Tensors]:
     """Return the parameters of `group` that have a gradient, and the gradients."""
     params = [p for p in group["params"] if p.grad is not None]
     return params, [p.grad for p in params]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from bnnbench.samplers._curvature import check_exact, hessian_diagonal
-from bnnbench.samplers._langevin import NoiseSource, check_common, standard_normal, with_gradients
+from bnnbench.samplers._langevin import NoiseSource, Tensors, check_common, standard_normal, with_gradients
 
 
 class PSGLD(Optimizer):
@@ -109,7 +109,7 @@ class PSGLD(Optimizer):
         return 2 if self.gamma == "hutchinson" else 1 + size
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step.
 
         With ``gamma="none"`` the gradients are read from ``p.grad`` (a closure, if given, computes them first, torch's
@@ -129,7 +129,7 @@ class PSGLD(Optimizer):
         return loss
 
     def _step_group(
-        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], curvature: dict[Tensor, Tensor]
+        self, group: dict[str, Any], params: list[Tensor], grads: Tensors, curvature: dict[Tensor, Tensor]
     ) -> None:
         lr, alpha, decay = group["lr"], group["alpha"], group["weight_decay"]
         drift = torch._foreach_add(grads, params, alpha=decay) if decay else grads  # ∇Ū
@@ -161,9 +161,9 @@ class PSGLD(Optimizer):
         self,
         group: dict[str, Any],
         params: list[Tensor],
-        g_bar: list[Tensor],
+        g_bar: Tensors,
         v: list[Tensor],
-        inverse_g: list[Tensor],
+        inverse_g: Tensors,
         curvature: dict[Tensor, Tensor],
         share: float,
     ) -> list[Tensor]:

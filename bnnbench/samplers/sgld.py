@@ -56,7 +56,7 @@ class SGLD(Optimizer):
         return {**super().__getstate__(), "noise": self.noise}
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step from the gradients of Ū in ``p.grad``; `closure`, if given, computes them first."""
         loss = None
         if closure is not None:

@@ -90,13 +90,14 @@ class Sweeper(HydraSweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.launcher = launcher if isinstance(launcher, Launcher) else _Foreign(launcher)
+        self.ours = launcher if isinstance(launcher, Launcher) else _Foreign(launcher)
 
     def sweep(self, arguments: list[str]) -> None:
         """Hand the request over."""
+        assert self.config is not None, "setup() comes first"
         given = [f"{key}={value}" for key, value in self.params.items()]
         method = str(self.config.hydra.runtime.choices["method"])
-        _action(Request([*given, *arguments], self.launcher, *_surroundings(self.config), method))
+        _action(Request([*given, *arguments], self.ours, *_surroundings(self.config), method))
 
 
 class _AsHydraLauncher(HydraLauncher):
@@ -112,7 +113,7 @@ class _AsHydraLauncher(HydraLauncher):
         """Run the jobs, and return for each the path of its folder or its failure."""
         from bnnbench.experiment.progress import make_console
 
-        assert isinstance(self, Launcher)
+        assert isinstance(self, Launcher) and self.config is not None
         config_dirs, common = _surroundings(self.config)
         jobs = plan(job_overrides, config_dirs, common=common, first=initial_job_idx)
         with SweepReporter(len(jobs), make_console()) as reporter:

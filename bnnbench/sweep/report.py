@@ -137,8 +137,9 @@ class SweepReporter:
 def sweep_table(outcomes: Mapping[Job, Outcome]) -> Table:
     """Return the table of how many runs ended in which way, and of those that failed why."""
     table = Table()
-    for word, side in (("sweep", "left"), ("runs", "right"), ("", "left")):
-        table.add_column(word, justify=side, overflow="fold")
+    table.add_column("sweep", overflow="fold")
+    table.add_column("runs", justify="right", overflow="fold")
+    table.add_column("", overflow="fold")
     for status, meaning in MEANINGS.items():
         mine = {job: outcome for job, outcome in outcomes.items() if outcome.status == status}
         if not mine:
@@ -146,7 +147,8 @@ def sweep_table(outcomes: Mapping[Job, Outcome]) -> Table:
         lines = [meaning] if meaning else []
         if status in FAILURES:
             lines = [f"{job}: {' '.join(outcome.why.splitlines()) or '?'}" for job, outcome in mine.items()]
-            lines[SHOWN:] = [f"… and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)
+            if len(lines) > SHOWN:
+                lines[SHOWN:] = [f"… and {len(lines) - SHOWN} more"]
         table.add_row(status, str(len(mine)), Text("\n".join(lines)))
     return table
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import filelock
 import numpy as np
@@ -127,9 +127,13 @@ class Study:
 
     def best(self, count: int) -> FrozenTrial | None:
         """Return the earliest trial with the best score, of the first `count`; None if all failed."""
-        done = [trial for trial in self.trials(count) if trial.state == TrialState.COMPLETE]
         sign = -1 if self.maximize else 1
-        return min(done, key=lambda trial: (sign * trial.value, trial.number), default=None)
+        done = [
+            (sign * trial.value, trial.number, trial)
+            for trial in self.trials(count)
+            if trial.state == TrialState.COMPLETE and trial.value is not None
+        ]
+        return min(done)[-1] if done else None  # no two have one number
 
     def failed(self, count: int) -> int:
         """Return how many of the first `count` trials failed."""
@@ -140,7 +144,7 @@ class Study:
         return [d.override(trial.params[d.key]) for d in self.space]
 
     @property
-    def _direction(self) -> str:
+    def _direction(self) -> Literal["minimize", "maximize"]:
         return "maximize" if self.maximize else "minimize"
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 WRAP = 46  # characters of an entry before it is broken
 
@@ -23,17 +24,16 @@ def settle_legends(figure: Figure) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     for ax in figure.axes:
-        if ax.get_legend():
-            for text in ax.get_legend().get_texts():
+        if (legend := ax.get_legend()) is not None:
+            for text in legend.get_texts():
                 text.set_text(textwrap.fill(text.get_text(), WRAP))
     canvas = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "constrained_layout not applied")  # the figure is yet to grow
         canvas.draw()  # positions are known only once it is drawn
-    covering = [ax for ax in figure.axes if ax.get_legend() and _covers(ax)]
+    covering = [(ax, legend) for ax in figure.axes if (legend := ax.get_legend()) is not None and _covers(legend, ax)]
     width, height = figure.get_size_inches()
-    for ax in covering:
-        legend = ax.get_legend()
+    for ax, legend in covering:
         box = legend.get_window_extent()
         legend.set_loc("upper left")
         legend.set_bbox_to_anchor((1.02, 1.0), transform=ax.transAxes)
@@ -43,9 +43,9 @@ def settle_legends(figure: Figure) -> None:
         figure.set_size_inches(width, height)
 
 
-def _covers(ax: Axes) -> bool:
+def _covers(legend: Legend, ax: Axes) -> bool:
     """Whether the legend of `ax` lies on a line or reaches out of the panel."""
-    box, panel = ax.get_legend().get_window_extent(), ax.get_window_extent()
+    box, panel = legend.get_window_extent(), ax.get_window_extent()
     if box.width > 0.75 * panel.width or box.height > 0.75 * panel.height:
         return True
     for line in ax.lines:

@@ -94,7 +94,7 @@ def panels_of(runs: Sequence[Run], metric: str | None) -> list[Panel]:
 
 def _measure(runs: Sequence[Run], metric: str | None) -> Measure:
     if metric is None:
-        recorded = {column for run in runs for column in run.metrics if run.metrics[column].notna().any()}
+        recorded = {str(column) for run in runs for column in run.metrics if run.metrics[column].notna().any()}
         return main_measure(runs[0].manifest, recorded)
     return measures_in(runs).get(metric, Measure(metric, metric))  # a measure of another dataset's task: no lines
 

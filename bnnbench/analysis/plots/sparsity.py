@@ -6,7 +6,7 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bnnbench.analysis.plots import style
 from bnnbench.analysis.plots.panels import axis_words
@@ -98,7 +98,7 @@ def _draw_dropped(ax: Axes, rows: list[CsvRow]) -> None:
     smallest = min((k for k in kept if k > 0), default=1.0)
     tenfold = smallest < 0.1
     y = [k if k > 0 else math.nan for k in kept] if tenfold else [100 * (1 - k) for k in kept]
-    look = {"color": style.CYCLE[1].color, "marker": style.CYCLE[1].marker, **style.BOLD}
+    look: dict[str, Any] = {"color": style.CYCLE[1].color, "marker": style.CYCLE[1].marker, **style.BOLD}
     every = style.sparse(len(x), 0, 1)
     ax.plot(x, y, markevery=every, **look)
     if tenfold:

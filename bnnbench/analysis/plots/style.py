@@ -56,7 +56,7 @@ CYCLE = [
 ]
 DASHES = ("-", "--", ":", "-.")
 
-RC: dict[str, Any] = {
+RC: dict[Any, Any] = {
     "font.family": ["STIXGeneral", "DejaVu Serif"],  # both ship with matplotlib: the same figure on every machine
     "mathtext.fontset": "stix",
     "font.size": 10,
@@ -87,9 +87,15 @@ RC: dict[str, Any] = {
 METADATA: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 PANEL = (3.9, 3.0)  # inches, one panel without its caption
-BOLD = {"linewidth": 2.0, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
-PALE = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
-BAND = {"alpha": 0.25, "linewidth": 0, "zorder": 1}
+BOLD: dict[str, Any] = {
+    "linewidth": 2.0,
+    "markersize": 5.5,
+    "markeredgecolor": "white",
+    "markeredgewidth": 0.6,
+    "zorder": 3,
+}
+PALE: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
+BAND: dict[str, Any] = {"alpha": 0.25, "linewidth": 0, "zorder": 1}
 
 
 def check_formats(formats: Iterable[str]) -> None:

@@ -71,20 +71,14 @@ def plain_gradients(
     plain: Callable[..., Any], tensors: tuple[Tensor, ...], grads: Tensor | tuple[Tensor | None, ...]
 ) -> tuple[Tensor, ...]:
     """Return the gradients of the plain formula, differentiable themselves."""
-    values, pull = torch.func.vjp(plain, *tensors)
-    if isinstance(values, Tensor):
+    values, pull = torch.func.vjp(plain, *tensors)[:2]
+    if isinstance(grads, Tensor):
         return pull(grads.expand_as(values))
     return pull(tuple(torch.zeros_like(v) if g is None else g for v, g in zip(values, grads, strict=True)))
 
 
-class _Fused(torch.autograd.Function):
-    """An `Op` outside the transforms of torch.func: half the overhead, the dominant cost of a small layer."""
-
-    @staticmethod
-    def forward(ctx: Any, op: Op, lead: int, *tensors: Tensor) -> Tensor:
-        output = op.value(lead, *tensors) if op.total else op.value(*tensors)
-        _save(ctx, op, lead, tensors, output)
-        return output[0]
+class _WithGradients(torch.autograd.Function):
+    """The backward pass of an `Op`."""
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
@@ -98,8 +92,18 @@ class _Fused(torch.autograd.Function):
         return None, None, *plain_gradients(op.plain, saved[: ctx.count], grad)
 
 
-class _Transformed(_Fused):
-    """The same under vmap, grad and the like, which require saved tensors to be outputs."""
+class _Fused(_WithGradients):
+    """An `Op` outside the transforms of torch.func: half the overhead, the dominant cost of a small layer."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Op, lead: int, *tensors: Tensor) -> Tensor:
+        output = op.value(lead, *tensors) if op.total else op.value(*tensors)
+        _save(ctx, op, lead, tensors, output)
+        return output[0]
+
+
+class _Transformed(_WithGradients):
+    """An `Op` under vmap, grad and the like, which require saved tensors to be outputs."""
 
     @staticmethod
     def forward(op: Op, lead: int, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -109,7 +113,7 @@ class _Transformed(_Fused):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         op, lead, *tensors = inputs
         ctx.mark_non_differentiable(*output[1:])
-        _save(ctx, op, lead, tensors, output)
+        _save(ctx, op, lead, tuple(tensors), output)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int | None, ...], op: Op, lead: int, *tensors: Tensor) -> tuple[Any, Any]:

@@ -77,7 +77,8 @@ class FuturesLauncher(Launcher):
         Ctrl-C once: no other job starts and those that run are asked to stop. Twice: they are killed.
         """
         outcomes = dict.fromkeys(jobs, Outcome(Status.NOT_STARTED))
-        waiting, running = deque(jobs), {}
+        waiting = deque(jobs)
+        running: dict[Handle, Job] = {}
         asked = 0
         with _Interrupts() as interrupts:
             observer.say(self.start(jobs))

@@ -55,7 +55,11 @@ class Local(FuturesLauncher):
 
     def wait(self, running: Collection[Handle]) -> None:
         """Return when a run ends, after a `TICK` at the latest."""
-        wait_for([slot.future for slot in self._pool if slot.future in running], TICK, FIRST_COMPLETED)
+        wait_for(
+            [slot.future for slot in self._pool if slot.future is not None and slot.future in running],
+            TICK,
+            FIRST_COMPLETED,
+        )
 
     def interrupt(self, running: Collection[Handle]) -> None:
         """Ask every process to stop its run."""
