@@ -73,12 +73,12 @@ def recorded(folder: Path, chain: str = "0") -> dict[str, str]:
     return rows[-1]
 
 
-def predictions(folder: Path, network: nn.Module, chains: int = 1) -> tuple[Tensor, Any]:
+def predictions(folder: Path, network: nn.Module) -> tuple[Tensor, Any]:
     """Return p(y | x) of the run's test split, in batches as large as the run's, and the split."""
     trained = load_trained(folder)
     split = trained.parts.data.evaluation["test"]
     with torch.no_grad():
-        outputs = torch.cat([network(x) for x in split.x.split(trained.config.eval.batch_size // chains)])
+        outputs = torch.cat([network(x) for x in trained.parts.evaluator.batches(split.x)])
     return trained.parts.task.predict(outputs.double()), split
 
 
@@ -224,7 +224,7 @@ def test_each_chain_is_exported_by_itself(norm: str, finished: Run) -> None:
     for chain in (0, 1):
         done = export(folder, sparse=True, chain=chain, out=folder / str(chain), console=quiet())
         network = load_network(done.files[1])
-        p, split = predictions(folder, network, chains=2)
+        p, split = predictions(folder, network)
         # Together the chains are other matrix products: the same numbers but for rounding.
         assert metrics.nll(p, split.y).item() == pytest.approx(float(recorded(folder, str(chain))["nll"]), rel=1e-5)
         states.append(network.state_dict())

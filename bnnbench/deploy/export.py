@@ -245,7 +245,7 @@ def _task(about: Mapping[str, Any]) -> Task:
 def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
     """Read the files again and set `done`'s score and differences, from the test split in the run's own batches."""
     parts, split = trained.parts, trained.parts.data.evaluation["test"]
-    batches = split.x.split(max(1, trained.config.eval.batch_size // trained.config.chains))
+    batches = parts.evaluator.batches(split.x)
     expected = torch.cat([network(batch) for batch in batches])
     for path in done.files:
         loaded = load_network(path).to(parts.device)
@@ -279,14 +279,13 @@ def _print(
         say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
     compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
     say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
-    metric = trained.parts.task.score
-    score = f"{100 * done.score:.2f} %" if metric == "error" else f"{done.score:.6g}"
+    measure = next(measure for measure in trained.parts.task.recorded if measure.name == trained.parts.task.score)
     same = all(gap == 0 for gap in done.differences.values())
     run = "the run's" if threshold is None else "those of the run's layers at that threshold"
     verdict = f"predictions equal {run} to the bit" if same else f"predictions are NOT {run}"
-    say(f"read again from {' and '.join(path.name for path in done.files)}: test {metric} {score}, {verdict}")
+    say(f"read again from {' and '.join(path.name for path in done.files)}: test {measure.words} {measure.text(done.score)}, {verdict}")
     last = [r for r in trained.rows if (r["split"], r["predictor"], r["chain"]) == ("test", "current", chain)]
-    if threshold is None and last and last[0].get(metric) != done.score:
-        say(f"note: the run recorded {last[0].get(metric)}: it was evaluated elsewhere, or with its chains together")
+    if threshold is None and last and last[0].get(measure.name) != done.score:
+        say(f"note: the run recorded {last[0].get(measure.name)}: it was evaluated elsewhere, or with its chains together")
     for path in (done.files[0], done.files[0].with_name(ABOUT), *done.files[1:]):
         say(str(path))

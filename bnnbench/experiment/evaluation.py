@@ -115,11 +115,14 @@ class Evaluator:
         with self.normalisation.evaluating() as buffers:
             return {name: self._predict_split(split.x, buffers) for name, split in self.splits.items()}
 
-    def _predict_split(self, x: Tensor, buffers: dict[str, Tensor] | None) -> Tensor:
+    def batches(self, x: Tensor) -> list[Tensor]:
+        """Return the inputs `x` in the batches in which they are evaluated: the last digits may depend on them."""
         # For a constant memory. What draws keeps a size of its own: the noise goes by passes.
         size = DRAWN if self.approximation.draws_from_layers else self.batch_size
-        batches = self.normalisation.batches(x, max(1, size // self.chains.count))
-        outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in batches]
+        return self.normalisation.batches(x, max(1, size // self.chains.count))
+
+    def _predict_split(self, x: Tensor, buffers: dict[str, Tensor] | None) -> Tensor:
+        outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in self.batches(x)]
         # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
         return self.task.predict(torch.cat(outputs, dim=1).double())
 
