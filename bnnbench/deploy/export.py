@@ -283,9 +283,11 @@ def _print(
     same = all(gap == 0 for gap in done.differences.values())
     run = "the run's" if threshold is None else "those of the run's layers at that threshold"
     verdict = f"predictions equal {run} to the bit" if same else f"predictions are NOT {run}"
-    say(f"read again from {' and '.join(path.name for path in done.files)}: test {measure.words} {measure.text(done.score)}, {verdict}")
+    score = f"test {measure.words} {measure.text(done.score)}"
+    say(f"read again from {' and '.join(path.name for path in done.files)}: {score}, {verdict}")
     last = [r for r in trained.rows if (r["split"], r["predictor"], r["chain"]) == ("test", "current", chain)]
-    if threshold is None and last and last[0].get(measure.name) != done.score:
-        say(f"note: the run recorded {last[0].get(measure.name)}: it was evaluated elsewhere, or with its chains together")
+    before = last[0].get(measure.name) if last else done.score
+    if threshold is None and before != done.score:
+        say(f"note: the run recorded {before}: it was evaluated elsewhere, or with its chains together")
     for path in (done.files[0], done.files[0].with_name(ABOUT), *done.files[1:]):
         say(str(path))

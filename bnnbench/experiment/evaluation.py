@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -115,7 +115,7 @@ class Evaluator:
         with self.normalisation.evaluating() as buffers:
             return {name: self._predict_split(split.x, buffers) for name, split in self.splits.items()}
 
-    def batches(self, x: Tensor) -> list[Tensor]:
+    def batches(self, x: Tensor) -> Iterable[Tensor]:
         """Return the inputs `x` in the batches in which they are evaluated: the last digits may depend on them."""
         # For a constant memory. What draws keeps a size of its own: the noise goes by passes.
         size = DRAWN if self.approximation.draws_from_layers else self.batch_size
