@@ -24,7 +24,7 @@ from bnnbench.deploy.trained import load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.layers.normalisation import norm_modules
 from bnnbench.models import build_network
-from bnnbench.tasks import metrics
+from bnnbench.tasks import formulas
 from bnnbench.tasks.regression import SharedVariance
 
 Run = Callable[..., Path]
@@ -118,8 +118,8 @@ def test_both_files_predict_what_the_run_recorded_to_the_last_digit(name: str, f
     row = recorded(folder)
     for path in done.files:
         p, split = predictions(folder, load_network(path))
-        assert metrics.nll(p, split.y).item() == float(row["nll"])
-        assert metrics.error(p, split.y).item() == float(row["error"]) == done.score
+        assert formulas.nll(p, split.y).item() == float(row["nll"])
+        assert formulas.error(p, split.y).item() == float(row["error"]) == done.score
     assert done.differences == dict.fromkeys(done.files, 0.0)
     assert (done.weights - done.kept) / done.weights == float(row["sparsity"])
 
@@ -130,7 +130,7 @@ def test_a_network_that_drops_nothing_is_exported_dense(name: str, finished: Run
     done = export(folder, console=quiet())
     assert [path.name for path in done.files] == ["network.pt"]
     p, split = predictions(folder, load_network(done.files[0]))
-    assert metrics.nll(p, split.y).item() == float(recorded(folder)["nll"])
+    assert formulas.nll(p, split.y).item() == float(recorded(folder)["nll"])
     assert done.kept == done.weights
 
 
@@ -165,10 +165,10 @@ def test_regression_keeps_its_variance_and_its_units(method: str, head: str, fin
         network = load_network(path)
         assert isinstance(network, SharedVariance) == (head == "homoscedastic")
         moments, split = predictions(folder, network)
-        density = metrics.gaussian_log_density(moments[:, 0], moments[:, 1], split.y).mean()
+        density = formulas.gaussian_log_density(moments[:, 0], moments[:, 1], split.y).mean()
         nll = torch.tensor(about["target_std"], dtype=torch.float64).log() - density
         assert nll.item() == pytest.approx(float(row["nll"]), rel=1e-12)
-        assert metrics.rmse(moments[:, 0], split.y, about["target_std"]).item() == float(row["rmse"])
+        assert formulas.rmse(moments[:, 0], split.y, about["target_std"]).item() == float(row["rmse"])
 
 
 @pytest.mark.parametrize("threshold", [-3.0, 5.0])
@@ -226,7 +226,7 @@ def test_each_chain_is_exported_by_itself(norm: str, finished: Run) -> None:
         network = load_network(done.files[1])
         p, split = predictions(folder, network)
         # Together the chains are other matrix products: the same numbers but for rounding.
-        assert metrics.nll(p, split.y).item() == pytest.approx(float(recorded(folder, str(chain))["nll"]), rel=1e-5)
+        assert formulas.nll(p, split.y).item() == pytest.approx(float(recorded(folder, str(chain))["nll"]), rel=1e-5)
         states.append(network.state_dict())
         mine = trained.parts.chains.state_of(chain)
         assert torch.equal(states[-1]["out.bias"], mine["out.bias"])

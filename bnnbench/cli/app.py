@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bnnbench.cli import networks, results, run, tune
-from bnnbench.cli.common import complete_among, guarded
+from bnnbench.cli.common import LISTS, complete_among, guarded
 from bnnbench.cli.data import data_app
 
 app = typer.Typer(
@@ -32,8 +32,6 @@ app.command("compare")(results.compare_command)
 app.command("collect")(results.collect_command)
 app.command("sparsity")(networks.sparsity_command)
 app.command("export")(networks.export_command)
-
-LISTS = ("methods", "models", "datasets", "schedules", "experiments", "runs", "figures")
 
 
 @app.command("ls")

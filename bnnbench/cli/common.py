@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+LISTS = ("methods", "models", "datasets", "schedules", "metrics", "experiments", "runs", "figures")  # of `bnnbench ls`
+
 
 def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bnnbench.cli.common import LISTS
 from bnnbench.config.composition import choices, conf_dir
 from bnnbench.config.plugins import names
 from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
@@ -22,7 +23,7 @@ HOW_TO_RUN = "Make one: bnnbench run method=psgld"
 
 
 def show(what: str, results: str | Path = "results") -> None:
-    """Print the list called `what`: methods, models, datasets, schedules, experiments, runs or figures.
+    """Print the list called `what`: methods, models, datasets, schedules, metrics, experiments, runs or figures.
 
     Args:
         what: the list.
@@ -35,6 +36,8 @@ def show(what: str, results: str | Path = "results") -> None:
         print_table(("method", "label", "layers", "update rule", "norm", "reference"), _methods())
     elif what in GROUPS:
         print_table((GROUPS[what], "what it is"), _described(GROUPS[what]))
+    elif what == "metrics":
+        print_table(("metric", "words", "needs", "what it is"), _metrics(), "Recorded by eval.metrics=[<metric>].")
     elif what == "runs":
         if not Path(results).exists() and str(results) != "results":  # no folder there yet is how everybody starts
             raise ConfigError(f"--results {results}: no such folder. Give the one that runs were written to.")
@@ -50,7 +53,7 @@ def show(what: str, results: str | Path = "results") -> None:
         note = "Make or finish one: make figures FIG=<figure>"
         print_table(("figure", "source", "cost", "state"), _figures(Path(results)), note)
     else:
-        raise ConfigError(f"ls {what}: no such list.{did_you_mean(what, ['methods', *GROUPS, 'runs', 'figures'])}")
+        raise ConfigError(f"ls {what}: no such list.{did_you_mean(what, LISTS)}")
 
 
 def print_table(header: Sequence[str], rows: Rows, note: str = "", wrap: bool = True) -> None:
@@ -96,6 +99,18 @@ def _methods() -> Rows:
         rows.append(
             (name, str(method.get("label", "")), str(layers), str(rule), str(norm), str(method.get("reference", "")))
         )
+    return rows
+
+
+def _metrics() -> Rows:
+    from bnnbench.config.plugins import class_names, find_class
+    from bnnbench.tasks.metrics.base import Metric
+
+    rows: Rows = []
+    for name in class_names("tasks/metrics", Metric):
+        metric = find_class("tasks/metrics", name, Metric, where="metric")
+        module = sys.modules[metric.__module__]
+        rows.append((name, metric.measure.words, ", ".join(metric.needs), (module.__doc__ or "").partition("\n")[0]))
     return rows
 
 

@@ -45,7 +45,7 @@ RENAMED = (
 
 
 # Keys that earlier versions did not have, and the value by which runs go on as they did.
-ADDED = {"task.name": "auto", "task.head": "auto"}
+ADDED: dict[str, Any] = {"task.name": "auto", "task.head": "auto", "eval.metrics": []}
 ALWAYS = tuple(entry for entry in RENAMED if entry.applies is None)
 
 
@@ -98,7 +98,7 @@ def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
         for part in path:
             place = place.setdefault(part, {})
         if isinstance(place, dict):
-            place.setdefault(last, value)
+            place.setdefault(last, copy.copy(value))
     return config
 
 

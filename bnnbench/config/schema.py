@@ -68,6 +68,7 @@ class Evaluation(_Strict):
     splits: list[Literal["valid", "test"]]
     ood: list[str]  # names of datasets
     ece_bins: Count
+    metrics: list[str | dict[str, Any]]  # further ones, by name, or name and options
     batch_size: Count  # data per forward pass
 
 

@@ -237,8 +237,8 @@ def load_network(path: str | Path) -> nn.Module:
 def _task(about: Mapping[str, Any]) -> Task:
     """Return the task of an exported network; files of earlier versions name its head alone."""
     section = dict(about.get("task") or {"name": HEADS[about["head"]], "head": about["head"]})
-    default = about["outputs"] if section["name"] == "classification" else None
-    return make_task(section, dataset="", default=section["name"], classes=section.pop("classes", default))
+    classes = section.pop("classes", about["outputs"])  # files without a task are from before there were others
+    return make_task(section, dataset="", default=section["name"], classes=classes)
 
 
 @torch.no_grad()

@@ -30,12 +30,15 @@ from bnnbench.priors.from_config import kinds_with_prior, make_prior
 from bnnbench.schedules import check_schedule, make_schedule
 from bnnbench.tasks.base import Task
 from bnnbench.tasks.from_config import make_task
+from bnnbench.tasks.measures import Measure
+from bnnbench.tasks.metrics.from_config import make_metrics
 
 
 def check(raw: Mapping[str, Any]) -> RunConfig:
     """Return the typed configuration, with every name, option, type and range checked and no data read."""
     config = parse(raw)
     task = task_of(config)
+    make_metrics(config.eval.metrics, task)
     check_targets(config.dataset, task)
     check_model(config.model)
     check_schedule(config.schedule)
@@ -53,6 +56,12 @@ def task_of(config: RunConfig) -> Task:
     return make_task(
         config.task, dataset=source.name, default=source.task, classes=source.classes, ece_bins=config.eval.ece_bins
     )
+
+
+def measures_recorded(config: RunConfig) -> list[Measure]:
+    """Return the measures that a run records of its predictions: its task's, then those of ``eval.metrics``."""
+    task = task_of(config)
+    return [*task.recorded, *(metric.measure for metric in make_metrics(config.eval.metrics, task))]
 
 
 @dataclass
@@ -75,6 +84,11 @@ class Parts:
     evaluator: Evaluator
     guard: DivergenceGuard
     temperature: float | None  # T as a number; None for an optimiser
+
+    @property
+    def own_measures(self) -> list[Measure]:
+        """The measures of this run that are not in the common table: its task's, then those of ``eval.metrics``."""
+        return [*self.task.own_measures, *(metric.measure for metric in self.evaluator.metrics)]
 
 
 def assemble(config: RunConfig) -> Parts:
@@ -131,6 +145,7 @@ def assemble(config: RunConfig) -> Parts:
             normalisation,
             config.eval.batch_size,
             config.seed,
+            make_metrics(config.eval.metrics, task),
         ),
         guard=DivergenceGuard(chains, device),
         temperature=effective_temperature(config.method, len(data.train)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,8 @@ from bnnbench.inference.normalisation import Running
 from bnnbench.inference.random import derive_seed, layer_stream
 from bnnbench.layers.network import covered_by_kl
 from bnnbench.layers.sparsity import fraction_dropped
-from bnnbench.tasks.base import Task
+from bnnbench.tasks.base import Predictive, Task
+from bnnbench.tasks.metrics.base import Metric
 
 Row = dict[str, Any]
 DRAWN = 2000  # data per pass where predictions are drawn
@@ -51,6 +52,7 @@ class Evaluator:
         normalisation: BatchNorm's policy.
         batch_size: data per forward pass.
         seed: of the run; the draws of stochastic layers derive theirs from it.
+        metrics: to record beside the task's own measures.
     """
 
     def __init__(
@@ -63,10 +65,11 @@ class Evaluator:
         normalisation: Running,
         batch_size: int,
         seed: int,
+        metrics: Sequence[Metric] = (),
     ) -> None:
         self.task, self.chains, self.splits, self.ood = task, chains, dict(splits), ood
         self.approximation, self.normalisation = approximation, normalisation
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.metrics = batch_size, seed, metrics
         self.device = next(iter(self.splits.values())).x.device
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         self.has_kl = bool(covered_by_kl(chains.network))
@@ -137,9 +140,16 @@ class Evaluator:
             if name in self.ood:  # labels of another dataset mean nothing here
                 scores = self.task.ood_scores(predictives[name], known, pooled)
             else:
-                scores = self.task.scores(predictives[name], split.y, pooled)
+                scores = self._scores(predictives[name], split.y, pooled)
             lists = {measure: value.tolist() for measure, value in scores.items()}
             for k in range(1 if pooled else self.chains.count):
                 row = {"chain": "all" if pooled else k, "split": name, "predictor": predictor, "members": members}
                 rows.append({**row, **{measure: values[k] for measure, values in lists.items()}})
         return rows
+
+    def _scores(self, predictive: Predictive, y: Tensor, pooled: bool) -> dict[str, Tensor]:
+        scores = self.task.scores(predictive, y, pooled)
+        if self.metrics:
+            prediction = predictive.result(pooled)
+            scores |= {metric.measure.name: metric(prediction, y, self.task) for metric in self.metrics}
+        return scores

@@ -47,7 +47,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
         return run_path(raw)
     parts = assemble(config)
-    folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.task.own_measures)))
+    folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
         with layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
             rows, sparsity = _train(config, parts, folder, console)
@@ -210,7 +210,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         temperature=temperature,
         iterations=parts.iterations,
         score=parts.task.score,
-        measures=[asdict(measure) for measure in parts.task.own_measures],
+        measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,
         **machine.describe(parts.device, parts.threads),
     )

@@ -8,5 +8,6 @@ log-likelihood per datum (``loss``), the predictive distribution of one network 
 ``fitted``, ``transform``). Nothing else asks which task is being solved.
 
 `measures` is the one table of all measures: name, words, unit, direction. It loads neither torch nor pandas, and nor
-does this package itself, so that results are read without either. `metrics` holds the formulas.
+does this package itself, so that results are read without either. `formulas` holds the formulas of the tasks' own
+measures; `metrics` is the room of those that a run may record besides.
 """

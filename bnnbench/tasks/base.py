@@ -25,6 +25,9 @@ class Predictive(Protocol):
     def add(self, prediction: Tensor, weight: float = 1.0) -> None:
         """Add one member of every chain, as `Task.predict` returns it: [K, N, …]. Weight 0 counts for nothing."""
 
+    def result(self, pooled: bool = False) -> dict[str, Tensor]:
+        """Return what `Task.provides` names, of each chain [K, N, …]; of all together, K = 1, if `pooled`."""
+
     def state_dict(self) -> State:
         """Return all that `load_state_dict` needs to continue."""
 
@@ -43,12 +46,15 @@ class Task(ABC):
         measures: what `scores` and `ood_scores` return: names of `bnnbench.tasks.measures.MEASURES`, and a `Measure`
             for each that is the task's own.
         score: the measure that stands for the others: in the progress of a run, in lists, in figures.
+        provides: names of what `Predictive.result` returns, for further metrics (`bnnbench.tasks.metrics`); a task that
+            names nothing needs no such method.
         detects_ood: whether `ood_scores` can tell an out-of-distribution set from the test split.
         standardises: whether ``dataset.standardise_target`` means anything.
     """
 
     measures: ClassVar[tuple[str | Measure, ...]]
     score: ClassVar[str]
+    provides: ClassVar[tuple[str, ...]] = ()
     detects_ood: ClassVar[bool] = False
     standardises: ClassVar[bool] = False
 

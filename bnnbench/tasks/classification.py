@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bnnbench.errors import DataError
-from bnnbench.tasks import metrics
+from bnnbench.tasks import formulas
 from bnnbench.tasks.base import Task
 
 
@@ -27,6 +27,7 @@ class Classification(Task):
 
     measures = ("error", "nll", "brier", "ece", "entropy", "mutual_information", "auroc")
     score = "error"
+    provides = ("probabilities", "entropy")
     detects_ood = True
 
     def __init__(self, classes: int | None, head: Literal["softmax"] = "softmax", ece_bins: int = 15) -> None:
@@ -74,10 +75,10 @@ class Classification(Task):
         p = predictive.result(pooled)["probabilities"]
         return {
             **self._uncertainty(predictive, pooled),
-            "error": metrics.error(p, y),
-            "nll": metrics.nll(p, y),
-            "brier": metrics.brier(p, y),
-            "ece": metrics.ece(p, y, self.ece_bins),
+            "error": formulas.error(p, y),
+            "nll": formulas.nll(p, y),
+            "brier": formulas.brier(p, y),
+            "ece": formulas.ece(p, y, self.ece_bins),
         }
 
     def ood_scores(
@@ -85,15 +86,15 @@ class Classification(Task):
     ) -> dict[str, Tensor]:
         """Return the measures of uncertainty, and the AUROC of the entropy as a score for "out of distribution"."""
         inside, outside = (
-            metrics.entropy_per_datum(each.result(pooled)["probabilities"]) for each in (known, predictive)
+            formulas.entropy_per_datum(each.result(pooled)["probabilities"]) for each in (known, predictive)
         )
-        return {**self._uncertainty(predictive, pooled), "auroc": metrics.auroc(inside, outside)}
+        return {**self._uncertainty(predictive, pooled), "auroc": formulas.auroc(inside, outside)}
 
     def _uncertainty(self, predictive: ClassPredictive, pooled: bool) -> dict[str, Tensor]:
         result = predictive.result(pooled)
-        scores = {"entropy": metrics.entropy(result["probabilities"])}
+        scores = {"entropy": formulas.entropy(result["probabilities"])}
         if predictive.average == "probability":  # H[p̄] − mean H[p_m] is a mutual information of that mean alone
-            scores["mutual_information"] = metrics.mutual_information(result["probabilities"], result["entropy"])
+            scores["mutual_information"] = formulas.mutual_information(result["probabilities"], result["entropy"])
         return scores
 
 

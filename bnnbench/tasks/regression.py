@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnnbench.errors import DataError
-from bnnbench.tasks import metrics
+from bnnbench.tasks import formulas
 from bnnbench.tasks.base import Task
 
 MIN_VARIANCE = 1e-6  # of a target scaled to variance 1; Lakshminarayanan et al. 2017, section 2.2.1
@@ -34,6 +34,7 @@ class Regression(Task):
 
     measures = ("rmse", "nll")
     score = "rmse"
+    provides = ("mean", "log_density")
     standardises = True
 
     def __init__(
@@ -98,7 +99,7 @@ class Regression(Task):
         result = predictive.result(pooled)
         scale = torch.tensor(self.target_std, dtype=torch.float64)
         return {
-            "rmse": metrics.rmse(result["mean"], y, self.target_std),
+            "rmse": formulas.rmse(result["mean"], y, self.target_std),
             "nll": scale.log() - result["log_density"].mean(-1),
         }
 
@@ -140,7 +141,7 @@ class GaussianPredictive:
         if weight == 0:
             return
         mean, variance = moments.double().unbind(-1)
-        log_density = metrics.gaussian_log_density(mean, variance, self.targets)
+        log_density = formulas.gaussian_log_density(mean, variance, self.targets)
         log_density = log_density + torch.tensor(weight, dtype=log_density.dtype, device=log_density.device).log()
         self.members += 1
         self.weight += weight

@@ -10,7 +10,7 @@ from typing import Any
 from bnnbench.analysis.predictions import final_scores
 from bnnbench.config.schema import parse
 from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
-from bnnbench.experiment.assembly import task_of
+from bnnbench.experiment.assembly import measures_recorded
 from bnnbench.store.frame import load_run
 from bnnbench.tasks.measures import Measure, judging
 
@@ -24,7 +24,7 @@ def check_objective(raw: Mapping[str, Any], metric: str) -> Measure:
         ConfigError: the task has no such measure, or the trials would see other data than they are judged on.
     """
     name, splits = raw["dataset"]["name"], raw["eval"]["splits"]
-    measures = {measure.name: measure for measure in judging(task_of(parse(raw)).recorded)}
+    measures = {measure.name: measure for measure in judging(measures_recorded(parse(raw)))}
     if metric not in measures:
         raise ConfigError(f"--metric {metric}: no such measure of {name}.{did_you_mean(metric, measures)}")
     if not raw["dataset"].get("valid"):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support import crash
 from support.cli import invoke
-from support.records import numbers, table
+from support.records import manifest_of, numbers, table
 
 from bnnbench.deploy.export import load_network
-from bnnbench.experiment import run as run_module
 from bnnbench.experiment.run import run
+from bnnbench.store.folder import run_path
 
 COUNTS = '''
 """Poisson regression: p(y | x, θ) = Poisson(y; λ); the output of the network is log λ, or λ before a softplus."""
@@ -148,27 +150,21 @@ def test_a_third_task_goes_through_all_verbs(here: Path) -> None:
 
 
 @pytest.mark.parametrize("head", ["log", "softplus"])
-def test_it_is_killed_and_continues_with_the_same_numbers(
-    head: str, compose: Callable[..., Any], here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_killed_and_continues_with_the_same_numbers(head: str, compose: Callable[..., Any], here: Path) -> None:
     def raw(results: str) -> dict[str, Any]:
-        found = ("dataset=uci", "dataset.name=theirs.visits", "~dataset.split", "epochs=20", "batch_size=20")
+        found = ("dataset=uci", "dataset.name=theirs.visits", "~dataset.split", "epochs=60", "batch_size=20")
         sampler = ("method=sgld", "method.optimizer.lr=0.002", "members.burn_in=40", "eval.every=20")
         settings = ("model.widths=[8]", "threads=1", "checkpoint_every=0", "dataset.standardise_target=null")
         return compose(*found, *sampler, *settings, "chains=2", f"task.head={head}", f"results={here / results}")
 
     untouched = run(raw("untouched"))
-    original = run_module.state_of
-    with monkeypatch.context() as patch:
-
-        def die(parts: Any, iteration: int, *rest: Any) -> Any:
-            if iteration > 100:
-                raise KeyboardInterrupt
-            return original(parts, iteration, *rest)
-
-        patch.setattr(run_module, "state_of", die)
-        with pytest.raises(KeyboardInterrupt):
-            run(raw("killed"))
+    process, folder = crash.start(raw("killed")), run_path(raw("killed"))
+    deadline = time.monotonic() + 300
+    while not (folder / "checkpoint.pt").is_file() and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    assert manifest_of(folder)["status"] == "running" and 0 < len(table(folder)) < len(table(untouched))
     killed = run(raw("killed"))
     assert numbers(killed) == numbers(untouched)
     assert len(table(killed)) == len(table(untouched)) > 20

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from bnnbench.tasks import metrics
+from bnnbench.tasks import formulas
 
 P = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=torch.float64)
 Y = torch.tensor([0, 1, 1, 2])
@@ -25,13 +25,13 @@ def near(value, expected):
 
 
 def test_by_hand():
-    near(metrics.error(P, Y), 2 / 4)
-    near(metrics.nll(P, Y), -(math.log(0.7) + math.log(0.3) + math.log(0.5) + math.log(0.2)) / 4)
-    near(metrics.brier(P, Y), (0.14 + 0.86 + 0.38 + 0.96) / 4)
-    near(metrics.entropy(P[:1]), -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1)))
+    near(formulas.error(P, Y), 2 / 4)
+    near(formulas.nll(P, Y), -(math.log(0.7) + math.log(0.3) + math.log(0.5) + math.log(0.2)) / 4)
+    near(formulas.brier(P, Y), (0.14 + 0.86 + 0.38 + 0.96) / 4)
+    near(formulas.entropy(P[:1]), -(0.7 * math.log(0.7) + 0.2 * math.log(0.2) + 0.1 * math.log(0.1)))
 
 
-@pytest.mark.parametrize("metric", [metrics.error, metrics.nll, metrics.brier, metrics.ece])
+@pytest.mark.parametrize("metric", [formulas.error, formulas.nll, formulas.brier, formulas.ece])
 def test_leading_axes_are_independent(metric, random):
     p, y = random
     values = metric(p, y)
@@ -46,25 +46,25 @@ def test_leading_axes_are_independent(metric, random):
 def test_scikit_learn_agrees(random):
     p, y = random[0][0, 0].double(), random[1]
     p = p / p.sum(-1, keepdim=True)
-    near(metrics.nll(p, y), log_loss(y, p))
-    near(metrics.brier(p, y), sum(brier_score_loss(y == c, p[:, c]) for c in range(4)))  # binary: every version has it
+    near(formulas.nll(p, y), log_loss(y, p))
+    near(formulas.brier(p, y), sum(brier_score_loss(y == c, p[:, c]) for c in range(4)))  # binary: every version has it
 
 
 def test_certain_predictions():
     p = torch.eye(3)
     right, wrong = torch.tensor([0, 1, 2]), torch.tensor([1, 2, 0])
-    for metric in (metrics.error, metrics.nll, metrics.brier, metrics.ece):
+    for metric in (formulas.error, formulas.nll, formulas.brier, formulas.ece):
         near(metric(p, right), 0.0)
-    near(metrics.error(p, wrong), 1.0)
-    near(metrics.brier(p, wrong), 2.0)
-    near(metrics.ece(p, wrong), 1.0)
-    near(metrics.nll(p, wrong), -math.log(metrics.TINY))
-    near(metrics.entropy(p), 0.0)
+    near(formulas.error(p, wrong), 1.0)
+    near(formulas.brier(p, wrong), 2.0)
+    near(formulas.ece(p, wrong), 1.0)
+    near(formulas.nll(p, wrong), -math.log(formulas.TINY))
+    near(formulas.entropy(p), 0.0)
 
 
 def test_small_probabilities_of_single_precision_are_not_clamped():
     p = torch.tensor([[1e-40, 1.0]])
-    assert metrics.nll(p, torch.tensor([0])).item() == pytest.approx(-math.log(1e-40), rel=1e-4)
+    assert formulas.nll(p, torch.tensor([0])).item() == pytest.approx(-math.log(1e-40), rel=1e-4)
 
 
 def binary(confidence):
@@ -75,58 +75,58 @@ def binary(confidence):
 def test_ece_by_hand():
     # Ten bins. (0.6, 0.7]: two of confidence .65, one right, |1 − 1.3|. (0.9, 1]: .95 and 1, both right, |2 − 1.95|.
     p = binary([0.65, 0.65, 0.95, 1.0])
-    near(metrics.ece(p, torch.tensor([0, 1, 0, 0]), bins=10), (0.3 + 0.05) / 4)
+    near(formulas.ece(p, torch.tensor([0, 1, 0, 0]), bins=10), (0.3 + 0.05) / 4)
 
 
 def test_ece_within_a_bin_gaps_cancel_and_between_bins_they_do_not():
     y = torch.tensor([0, 1])  # the first right, the second wrong: gaps .4 and −.6, or .35 and −.65
-    near(metrics.ece(binary([0.6, 0.6]), y, bins=10), 0.2 / 2)
-    near(metrics.ece(binary([0.6, 0.65]), y, bins=10), (0.4 + 0.65) / 2)
+    near(formulas.ece(binary([0.6, 0.6]), y, bins=10), 0.2 / 2)
+    near(formulas.ece(binary([0.6, 0.65]), y, bins=10), (0.4 + 0.65) / 2)
 
 
 def test_ece_edges_belong_to_the_bin_below():
     y = torch.tensor([0, 1])
-    near(metrics.ece(binary([0.75, 0.7]), y, bins=4), (1 - 1.45) / -2)  # both in (0.5, 0.75]: gaps .25 − .7
-    near(metrics.ece(binary([0.75, 0.76]), y, bins=4), (0.25 + 0.76) / 2)
+    near(formulas.ece(binary([0.75, 0.7]), y, bins=4), (1 - 1.45) / -2)  # both in (0.5, 0.75]: gaps .25 − .7
+    near(formulas.ece(binary([0.75, 0.76]), y, bins=4), (0.25 + 0.76) / 2)
 
 
 def test_ece_one_is_in_the_last_bin_and_zero_in_the_first():
     y = torch.tensor([0, 1])
-    near(metrics.ece(binary([1.0, 0.9]), y, bins=5), abs(0.0 - 0.9) / 2)
-    near(metrics.ece(torch.zeros(2, 2), y, bins=5), 1 / 2)  # no probabilities, but no datum may be lost: one "right"
+    near(formulas.ece(binary([1.0, 0.9]), y, bins=5), abs(0.0 - 0.9) / 2)
+    near(formulas.ece(torch.zeros(2, 2), y, bins=5), 1 / 2)  # no probabilities, but no datum may be lost: one "right"
 
 
 def test_ece_of_one_bin_is_the_gap_of_the_means():
-    near(metrics.ece(P, Y, bins=1), abs(0.5 - (0.7 + 0.6 + 0.5 + 0.4) / 4))
+    near(formulas.ece(P, Y, bins=1), abs(0.5 - (0.7 + 0.6 + 0.5 + 0.4) / 4))
 
 
 def test_ece_has_fifteen_bins():
     y = torch.tensor([0, 1])
-    near(metrics.ece(binary([0.61, 0.66]), y), (1 - 1.27) / -2)  # (9/15, 10/15] holds both; with 16 bins it would not
+    near(formulas.ece(binary([0.61, 0.66]), y), (1 - 1.27) / -2)  # (9/15, 10/15] holds both; with 16 bins it would not
 
 
 def test_entropies():
     uniform = torch.full((2, 5, 4), 0.25)
-    assert torch.equal(metrics.entropy(uniform), torch.full((2,), math.log(4), dtype=torch.float64))
-    per_datum = metrics.entropy_per_datum(P)
+    assert torch.equal(formulas.entropy(uniform), torch.full((2,), math.log(4), dtype=torch.float64))
+    per_datum = formulas.entropy_per_datum(P)
     assert per_datum.shape == (4,)
-    near(per_datum.mean(), metrics.entropy(P).item())
+    near(per_datum.mean(), formulas.entropy(P).item())
 
 
 def test_mutual_information():
     members = torch.tensor([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.5, 0.5]]])  # [members, data, classes]
-    member_entropy = metrics.entropy_per_datum(members).mean(0)
-    per_datum = metrics.mutual_information_per_datum(members.mean(0), member_entropy)
+    member_entropy = formulas.entropy_per_datum(members).mean(0)
+    per_datum = formulas.mutual_information_per_datum(members.mean(0), member_entropy)
     torch.testing.assert_close(per_datum, torch.tensor([math.log(2), 0.0], dtype=torch.float64))
-    near(metrics.mutual_information(members.mean(0), member_entropy), math.log(2) / 2)
+    near(formulas.mutual_information(members.mean(0), member_entropy), math.log(2) / 2)
 
 
 def test_auroc_by_hand():
-    near(metrics.auroc(torch.tensor([0.1, 0.4]), torch.tensor([0.35, 0.8])), 3 / 4)
-    near(metrics.auroc(torch.tensor([1.0, 2.0]), torch.tensor([2.0])), (1 + 0.5) / 2)
-    near(metrics.auroc(torch.zeros(3), torch.zeros(7)), 0.5)
-    near(metrics.auroc(torch.tensor([-math.inf, 0.0]), torch.tensor([math.inf])), 1.0)
-    near(metrics.auroc(torch.tensor([5, 6]), torch.tensor([1])), 0.0)
+    near(formulas.auroc(torch.tensor([0.1, 0.4]), torch.tensor([0.35, 0.8])), 3 / 4)
+    near(formulas.auroc(torch.tensor([1.0, 2.0]), torch.tensor([2.0])), (1 + 0.5) / 2)
+    near(formulas.auroc(torch.zeros(3), torch.zeros(7)), 0.5)
+    near(formulas.auroc(torch.tensor([-math.inf, 0.0]), torch.tensor([math.inf])), 1.0)
+    near(formulas.auroc(torch.tensor([5, 6]), torch.tensor([1])), 0.0)
 
 
 @pytest.mark.parametrize("levels", [3, 1000])
@@ -136,23 +136,23 @@ def test_auroc_agrees_with_scikit_learn(levels, scale):
     negative = torch.randint(-levels, levels, (101,), generator=generator) * scale
     positive = torch.randint(-levels, levels + levels // 2, (57,), generator=generator) * scale
     truth = torch.cat([torch.zeros(101), torch.ones(57)])
-    near(metrics.auroc(negative, positive), roc_auc_score(truth, torch.cat([negative, positive])))
+    near(formulas.auroc(negative, positive), roc_auc_score(truth, torch.cat([negative, positive])))
 
 
 def test_auroc_leading_axes():
     generator = torch.Generator().manual_seed(0)
     negative, positive = torch.randn(3, 9, generator=generator), torch.randn(3, 4, generator=generator)
-    values = metrics.auroc(negative, positive)
+    values = formulas.auroc(negative, positive)
     assert values.shape == (3,)
     for row in range(3):
-        near(metrics.auroc(negative[row], positive[row]), values[row].item())
+        near(formulas.auroc(negative[row], positive[row]), values[row].item())
 
 
 def test_regression():
-    near(metrics.rmse(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0])), math.sqrt(12.5))
-    near(metrics.rmse(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0]), std=10.0), 10 * math.sqrt(12.5))
+    near(formulas.rmse(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0])), math.sqrt(12.5))
+    near(formulas.rmse(torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0]), std=10.0), 10 * math.sqrt(12.5))
     mean, variance, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [4.0]]), torch.tensor([3.0])
-    density = metrics.gaussian_log_density(mean, variance, y)
+    density = formulas.gaussian_log_density(mean, variance, y)
     assert density.shape == (2, 1)
     near(density[0, 0], -0.5 * (math.log(2 * math.pi) + 9))
     near(density[1, 0], -0.5 * (math.log(2 * math.pi * 4) + 1))
@@ -161,11 +161,11 @@ def test_regression():
 def test_nan_in_nan_out():
     p, y = torch.full((3, 4), math.nan), torch.tensor([0, 1, 2])
     for value in (
-        metrics.nll(p, y),
-        metrics.brier(p, y),
-        metrics.ece(p, y),
-        metrics.entropy(p),
-        metrics.auroc(torch.tensor([0.0, math.nan]), torch.tensor([1.0])),
-        metrics.auroc(torch.tensor([0.0]), torch.tensor([math.nan])),
+        formulas.nll(p, y),
+        formulas.brier(p, y),
+        formulas.ece(p, y),
+        formulas.entropy(p),
+        formulas.auroc(torch.tensor([0.0, math.nan]), torch.tensor([1.0])),
+        formulas.auroc(torch.tensor([0.0]), torch.tensor([math.nan])),
     ):
         assert value.isnan()
