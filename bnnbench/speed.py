@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import random
 import statistics
@@ -35,6 +34,7 @@ from bnnbench.errors import BnnbenchError, DataError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import assemble, check
 from bnnbench.experiment.run import run, step
+from bnnbench.store.manifest import Manifest
 
 BLOCK = 40  # steps between two readings of the clock, all chains counted
 BATCH = 100
@@ -214,7 +214,7 @@ def measure_evaluation(data: Sequence[str]) -> bool:
         with tempfile.TemporaryDirectory() as results:
             raw = compose([*data, f"method={method}", "epochs=2", f"results={results}"])
             folder = run(raw, Console(file=io.StringIO()))
-            manifest = json.loads((folder / "manifest.json").read_text())
+            manifest = Manifest.read(folder)
         train, evaluation = manifest["train_seconds"], manifest["eval_seconds"]
         share = evaluation / (train + evaluation)
         shown = f"{100 * share:>6.1f} %  ({evaluation:.2f} s beside {train:.2f} s of training)"

@@ -137,7 +137,7 @@ def test_a_network_that_drops_nothing_is_exported_dense(name: str, finished: Run
 def test_dense_export_has_what_the_layers_drop_by_themselves_at_zero(finished: Run) -> None:
     folder, console = finished("method=sparse_vd", "method.layers.threshold=-6"), quiet()
     done = export(folder, console=console)
-    assert "note: dropped weights are 0 here, as the run's layers predict without them" in console.file.getvalue()
+    assert "note: dropped weights are stored as 0" in console.file.getvalue()
     assert 0 < done.kept < done.weights
     assert done.score == float(recorded(folder)["error"])
     assert not (folder / "network_csr.pt").exists()
@@ -336,7 +336,7 @@ def test_a_file_that_predicts_otherwise_is_found_out(finished: Run, monkeypatch:
 
     monkeypatch.setattr(module, "load_network", off_by_the_last_digit)
     console = quiet()
-    with pytest.raises(BnnbenchError, match=r"does not predict what the run does: network_csr\.pt by up to \d.*e-"):
+    with pytest.raises(BnnbenchError, match=r"does not predict as the run does: network_csr\.pt by up to \d.*e-"):
         export(folder, sparse=True, console=console)
     assert "predictions are NOT the run's" in console.file.getvalue()
 
@@ -370,7 +370,7 @@ def test_notes_say_what_the_network_is_not(finished: Run) -> None:
         ("adam", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True}, "No layer has an α.*Leave out --sparse"),
         ("dropout", {"sparse": True, "threshold": 3.0}, "No layer has an α"),
-        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse the layers' own holds.*Add --sparse"),
+        ("sparse_vd", {"threshold": 3.0}, "--threshold: without --sparse the layers' own applies.*Add --sparse"),
         ("sparse_vd", {"sparse": True, "threshold": float("nan")}, "--threshold nan: give a number"),
     ],
 )
@@ -396,15 +396,15 @@ def test_files_that_are_not_a_network_are_refused_in_a_line(finished: Run, tmp_p
         assert len(str(caught.value).splitlines()) == 1
 
     refused(tmp_path / "none.pt", r"none\.pt: no such file. `bnnbench export RUN` makes it")
-    refused(folder / "checkpoint.pt", "not the state of the model that it names: (Missing|Unexpected)")
-    refused(folder / "metrics.csv", "damaged, or no file of `bnnbench export`")
+    refused(folder / "checkpoint.pt", "not the state of the model it names: (Missing|Unexpected)")
+    refused(folder / "metrics.csv", "damaged, or not a file of `bnnbench export`")
     compressed.write_bytes(compressed.read_bytes()[:1000])
-    refused(compressed, "damaged, or no file")
+    refused(compressed, "damaged, or not a file")
     torch.save(torch.zeros(3), compressed)
-    refused(compressed, "damaged, or no file|not the state")
+    refused(compressed, "damaged, or not a file|not the state")
     about = json.loads((folder / "network.json").read_text())
     (folder / "network.json").write_text(json.dumps({**about, "outputs": 9}))
-    refused(dense, "not the state of the model that it names: size mismatch")
+    refused(dense, "not the state of the model it names: size mismatch")
     (folder / "network.json").write_text(json.dumps({**about, "model": {"name": "mpl"}}))
     refused(dense, "mpl")
     (folder / "network.json").write_text("{}")

@@ -44,14 +44,14 @@ def test_hydras_sweeps_are_read_as_spaces(typed: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "says"),
     [
-        ("seed=0,1", "seed=0,1: one search is for one value of seed; give a search to each value."),
-        ("dataset.valid=choice(0.1,0.2)", "one search is for one value of dataset.valid"),
+        ("seed=0,1", "seed=0,1: a search has one value of seed; start one search per value."),
+        ("dataset.valid=choice(0.1,0.2)", "a search has one value of dataset.valid"),
         ("method=interval(1,2)", "method=interval(1,2): give names of methods, as method=sgld,psgld."),
-        ("~seed", "~seed: a search takes values, and cannot take a key away."),
-        ("a=interval(1,0.1)", "a=interval(1,0.1): an interval goes from a smaller number to a larger one."),
-        ("a=interval(1,1)", "a=interval(1,1): an interval goes from a smaller number to a larger one."),
-        ("a=interval(1,inf)", "a=interval(1,inf): an interval goes from a smaller number to a larger one."),
-        ("a=interval(nan,1)", "a=interval(nan,1): an interval goes from a smaller number to a larger one."),
+        ("~seed", "~seed: a search varies values and cannot remove a key."),
+        ("a=interval(1,0.1)", "a=interval(1,0.1): an interval runs from a smaller number to a larger one."),
+        ("a=interval(1,1)", "a=interval(1,1): an interval runs from a smaller number to a larger one."),
+        ("a=interval(1,inf)", "a=interval(1,inf): an interval runs from a smaller number to a larger one."),
+        ("a=interval(nan,1)", "a=interval(nan,1): an interval runs from a smaller number to a larger one."),
         ("a=tag(lgo,interval(1,2))", "a=tag(lgo,interval(1,2)): no tag 'lgo'. Did you mean 'log'?"),
         ("a=tag(log,interval(-1,2))", "a=tag(log,interval(-1,2)): a logarithmic scale is for numbers above 0"),
         ("a=tag(log,interval(0,2))", "a=tag(log,interval(0,2)): a logarithmic scale is for numbers above 0"),
@@ -60,12 +60,12 @@ def test_hydras_sweeps_are_read_as_spaces(typed: str, shown: str) -> None:
         ("batch_size=range(5,5)", "batch_size=range(5,5): the range is empty"),
         ("a=range(1,2,0)", "a=range(1,2,0): the range is empty"),
         ("a=range(0,inf)", "a=range(0,inf): the range is empty"),
-        ("a=range(10,1e30)", "a=range(10,1e30): more steps than can be told apart."),
+        ("a=range(10,1e30)", "a=range(10,1e30): the steps are too small."),
         ("method=[sgd,sgld]", "method=[sgd,sgld]: give names of methods, as method=sgld,psgld."),
         ("method={name:sgd}", "method={name:sgd}: give names of methods, as method=sgld,psgld."),
         ("method=null", "method=null: give names of methods, as method=sgld,psgld."),
-        ("chosen={a:b}", "chosen={a:b}: a search writes itself how its settings are chosen."),
-        ("checkpoint_every=1,2", "one search is for one value of checkpoint_every"),
+        ("chosen={a:b}", "chosen={a:b}: the search itself records how its settings were chosen."),
+        ("checkpoint_every=1,2", "a search has one value of checkpoint_every"),
     ],
 )
 def test_what_is_no_space_is_refused_in_one_line(typed: str, says: str) -> None:
@@ -245,6 +245,6 @@ def test_a_study_that_is_open_or_damaged_is_said_in_a_line(tmp_path: Path) -> No
     with Study(file, SPACE, START, 0), pytest.raises(InUseError, match="another process is searching there"):
         Study(file, SPACE, START, 0).__enter__()
     file.write_bytes(b"no database" * 100)
-    with pytest.raises(BnnbenchError, match="damaged, or not to be written") as caught:
+    with pytest.raises(BnnbenchError, match="damaged, or not writable") as caught:
         Study(file, SPACE, START, 0).__enter__()
     assert "\n" not in str(caught.value)

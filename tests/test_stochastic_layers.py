@@ -121,7 +121,13 @@ def test_stacked_networks_take_every_kind_of_alpha(per: str, kl_form: str, compo
 def test_a_kl_that_never_counts_in_full_is_said(run_small: Run) -> None:
     for overrides, said in ((["method=sparse_vd"], True), (["method=vd"], False), (["method=dropout"], False)):
         manifest = manifest_of(run_small(*overrides))
-        assert any("method.kl.full_from=20: in 10 epochs" in w for w in manifest["warnings"]) == said
+        assert (
+            any(
+                "method.kl.full_from=20: the KL never has its full weight in 10 epochs" in w
+                for w in manifest["warnings"]
+            )
+            == said
+        )
 
 
 def test_the_memory_of_an_evaluation_does_not_change_its_draws(compose: Compose) -> None:

@@ -117,7 +117,7 @@ def test_a_run_that_departs_from_what_the_search_chose_says_so() -> None:
     settings = {"method.optimizer.lr": 0.1, "batch_size": "50", "schedule": "cosine", "model.widths": "[8,8]"}
     raw = {"batch_size": 50, "schedule": {"name": "cosine"}, "method": {"optimizer": {"lr": 0.7}}}
     raw |= {"model": {"widths": [8, 8]}, "chosen": {"settings": settings}}
-    assert departures(raw) == ["method.optimizer.lr=0.7 is not what the search chose, 0.1"]
+    assert departures(raw) == ["method.optimizer.lr=0.7 differs from what the search chose, 0.1"]
     assert departures({**raw, "chosen": None}) == []
 
 
@@ -296,7 +296,7 @@ def test_a_trial_ended_by_the_machine_is_resumed_and_not_counted_as_failed(
             )
             patch.setattr(Tuner, "_refuse_hopeless", lambda *_: None)
         result = call(*words)
-    assert result.exit_code == 1 and "The same command goes on with this trial." in result.stderr
+    assert result.exit_code == 1 and "The same command resumes this trial." in result.stderr
     assert [trial.state.name for trial in trials("sgd")] == ["RUNNING"]
     assert call(*words).exit_code == 0 and [trial.state.name for trial in trials("sgd")] == ["COMPLETE"]
 

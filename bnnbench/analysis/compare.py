@@ -126,8 +126,8 @@ def compare(
     for metric in metrics or []:
         if metric not in measures:
             raise BnnbenchError(f"metric: no '{metric}'.{did_you_mean(metric, measures)}")
-    finished = [run for run in runs if run.status == "finished"]
-    left_out = Counter(run.status for run in runs if run.status != "finished")
+    finished = [run for run in runs if run.finished]
+    left_out = Counter(run.status for run in runs if not run.finished)
     if damage:
         left_out["damaged"] = len(damage)
     if not finished:

@@ -15,6 +15,7 @@ from rich.text import Text
 from bnnbench.analysis.compare import Comparison, GroupScores, Table
 from bnnbench.analysis.statistics import LEVEL, Difference, Mean
 from bnnbench.store import files
+from bnnbench.store.manifest import RunStatus
 from bnnbench.tasks.measures import Measure
 
 ENDINGS = (".csv", ".md")
@@ -156,7 +157,7 @@ def _title(table: Table) -> str:
 
 
 def _account(comparison: Comparison) -> list[str]:
-    words = {"running": "running or killed"}
+    words: dict[str, str] = {RunStatus.RUNNING: "running or killed"}
     counted = [f"{count} {words.get(reason, reason)}" for reason, count in comparison.left_out.items()]
     lines = [f"Left out: {', '.join(counted)}."] if counted else []
     return lines + [f"damaged: {reason}" for reason in comparison.damage]

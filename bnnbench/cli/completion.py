@@ -15,7 +15,7 @@ class _AfterEqualsSign(str):
 
 
 def complete_overrides(incomplete: str) -> list[str]:
-    """Complete Hydra's overrides."""
+    """Complete overrides as Hydra does."""
     words, replaced = words_from_shell(os.environ, incomplete)
     kept = len(words[-1]) - len(replaced)
     found = [word[kept:] for word in complete(words) if word.startswith(words[-1])]
@@ -23,7 +23,7 @@ def complete_overrides(incomplete: str) -> list[str]:
 
 
 def complete(words: Sequence[str]) -> list[str]:
-    """Return what the last of `words` may become: groups, choices and keys, from Hydra's own completion.
+    """Return the completions of the last of `words`: groups, choices and keys, from Hydra's own completion.
 
     The words before it count: after ``method=sgd``, ``method.optimizer.`` has the keys of sgd.
     """
@@ -34,7 +34,7 @@ def complete(words: Sequence[str]) -> list[str]:
     plugin: CompletionPlugin = DefaultCompletionPlugin(config_loader())
     *before, word = words
     settled = [w if "[" in w else w.partition(",")[0] for w in before if "=" in w]  # of a sweep, its first value
-    for kept in (settled, []):  # a word before that is wrong must not stop completion: it is then done without them
+    for kept in (settled, []):  # a wrong earlier word must not stop completion: complete without the earlier ones
         try:
             return plugin._query(config_name="config", line=" ".join([*kept, word]))
         except (Exception, SystemExit):
@@ -43,7 +43,7 @@ def complete(words: Sequence[str]) -> list[str]:
 
 
 def words_from_shell(environment: Mapping[str, str], incomplete: str) -> tuple[list[str], str]:
-    """Return the overrides typed so far, the last one unfinished, and the part of that one which the shell replaces.
+    """Return the overrides typed so far, the last one unfinished, and the part of it that the shell replaces.
 
     bash cuts words at '=': ``method=ps`` arrives as ``method``, ``=``, ``ps``, and only ``ps`` is replaced.
     """

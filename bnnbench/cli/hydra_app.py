@@ -34,13 +34,13 @@ Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What stands behind ``bnnbench run``.
+    """The words after ``bnnbench run``.
 
     Attributes:
         overrides: words of the form key=value.
         flags: everything else, as typed.
         config_dirs: the folder of ``--config-dir``, if any.
-        plain: whether it is a single run that needs nothing of Hydra but its grammar.
+        plain: whether this is a single run that needs only Hydra's grammar.
     """
 
     overrides: list[str]
@@ -50,7 +50,7 @@ class CommandLine:
 
 
 def read_words(arguments: Sequence[str]) -> CommandLine:
-    """Tell overrides from flags, wherever they stand: Hydra's own parser would stop at the second override.
+    """Separate overrides from flags, wherever they stand: Hydra's own parser would stop at the second override.
 
     Raises:
         ConfigError: an unknown flag, or one without its value.
@@ -102,7 +102,7 @@ def run_hydra(
         name: of the command, for its help.
 
     Raises:
-        ConfigError: what Hydra refused, in one or two lines with the nearest valid names.
+        ConfigError: what Hydra rejected, in one or two lines with the nearest valid names.
         BnnbenchError: jobs of a sweep failed; each has said why.
         Exception: whatever `task` raised, of a single job.
     """
@@ -132,12 +132,12 @@ def run_hydra(
                 _tell(overrides, translated)
             if not here:  # a launcher's worker: only an exception tells the launcher
                 raise translated from error
-            # Raised later: Hydra would add a line of its own, and of a sweep show the first failure alone.
+            # Raised later: Hydra would add a line of its own, and show only the first failure of a sweep.
             failures.append((swept, translated))
 
     before, full_error = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     sys.argv = [name, *words.overrides, *words.flags]
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and leaving: we print
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of printing and exiting: we print
     try:
         with sweeping_by(sweep or run_sweep):
             main()

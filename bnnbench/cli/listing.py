@@ -39,7 +39,7 @@ def show(what: str, results: str | Path = "results") -> None:
     elif what == "metrics":
         print_table(("metric", "words", "needs", "what it is"), _metrics(), "Recorded by eval.metrics=[<metric>].")
     elif what == "runs":
-        if not Path(results).exists() and str(results) != "results":  # no folder there yet is how everybody starts
+        if not Path(results).exists() and str(results) != "results":  # a new user has no such folder yet
             raise ConfigError(f"--results {results}: no such folder. Give the one that runs were written to.")
         rows = _runs(Path(results))
         if not rows:
@@ -177,7 +177,7 @@ def _figures(results: Path) -> Rows:
 
 
 def _status(run: Run) -> str:
-    """Return the manifest's word; `stopped` for a run that says it is running while nobody holds its lock."""
+    """Return the manifest's status; `stopped` for a run recorded as running whose lock nobody holds."""
     from bnnbench.store.folder import is_abandoned
     from bnnbench.store.manifest import RunStatus
 

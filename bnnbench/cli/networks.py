@@ -1,4 +1,4 @@
-"""The verbs that take up the network of a run: sparsity, export."""
+"""The verbs that use the network of a run: sparsity, export."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def sparsity_command(
     run: RunPath,
     chain: Chain = 0,
     thresholds: Annotated[
-        str | None, typer.Option(help="Of log α: -2,0,3 or first:last:step; else -8:8:0.5. The run's own joins them.")
+        str | None, typer.Option(help="Of log α: -2,0,3 or first:last:step; else -8:8:0.5. The run's own is added.")
     ] = None,
     out: OutFolder = None,
     formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
     device: Device = "auto",
 ) -> None:
-    """Drop weights with log α above a threshold: error and what is left against the threshold, without retraining."""
+    """Show error and remaining weights against the threshold of log α for dropping weights, without retraining."""
 
     def action() -> None:
         from bnnbench.deploy.sparsity_curve import GRID, parse_thresholds, sparsity_curve
@@ -41,13 +41,13 @@ def sparsity_command(
 def export_command(
     run: RunPath,
     sparse: Annotated[
-        bool, typer.Option("--sparse", help="Write the weights that are not 0 to a compressed file too.")
+        bool, typer.Option("--sparse", help="Also write the non-zero weights to a compressed file.")
     ] = False,
     chain: Chain = 0,
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Drop weights with log α above it; else the layers' own. Takes --sparse.", show_default=False
+            help="Drop weights with log α above this, not the layers' own. Needs --sparse.", show_default=False
         ),
     ] = None,
     out: OutFolder = None,

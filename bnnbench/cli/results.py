@@ -1,4 +1,4 @@
-"""The verbs that read what runs have recorded: plot, compare, collect."""
+"""The verbs that read the records of runs: plot, compare, collect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPARED = (*MEASURES, SECONDS.name)
 
 
 def plot_command(
-    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that contain some.", show_default=False)],
     metric: Annotated[
         str | None,
         typer.Option(
@@ -31,10 +31,10 @@ def plot_command(
     split: Annotated[str, typer.Option(help="test | valid | the name of an OOD set")] = "test",
     predictor: Annotated[str, choice(PREDICTORS)] = "both",
     by: Annotated[
-        str, typer.Option(help="Setting that names the lines: method, or a key such as method.optimizer.lr.")
+        str, typer.Option(help="Setting that distinguishes the lines: method, or a key such as method.optimizer.lr.")
     ] = "method",
     out: Annotated[
-        Path, typer.Option(help="A folder, a name without ending (one file per format), or a file such as error.pdf.")
+        Path, typer.Option(help="A folder, a name without extension (a file per format), or a file such as error.pdf.")
     ] = Path("."),
     formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
     title: Annotated[str | None, typer.Option(help="Title above the figure.")] = None,
@@ -70,7 +70,7 @@ def plot_command(
 
 
 def compare_command(
-    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that contain some.", show_default=False)],
     by: Annotated[
         str, typer.Option(help="Comma-separated: method, model, or keys such as method.optimizer.lr.")
     ] = "method",
@@ -107,7 +107,7 @@ def compare_command(
 
 
 def collect_command(
-    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.", show_default=False)],
+    paths: Annotated[list[Path], typer.Argument(help="Run folders, or folders that contain some.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="FILE.csv, replaced atomically.", show_default="stdout")] = None,
 ) -> None:
     """Write all rows of all runs as one CSV: the settings that differ, the seed, and the columns of metrics.csv."""

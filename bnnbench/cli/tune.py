@@ -17,7 +17,7 @@ def tune_command(
     overrides: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[OVERRIDES]...", help="As of `run`; several values make the space.", show_default=False
+            metavar="[OVERRIDES]...", help="As for `run`; keys with several values form the space.", show_default=False
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Runs of each method.")] = 20,
@@ -29,9 +29,9 @@ def tune_command(
             autocompletion=complete_among(*METRICS),
         ),
     ] = "nll",
-    seed: Annotated[int, typer.Option(help="Seed of the search; the runs have seed=…")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the search; that of the runs is seed=…")] = 0,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", help="Runs at a time.", show_default="as of `run -m`")
+        int | None, typer.Option("--jobs", "-j", help="Runs in parallel.", show_default="as for `run -m`")
     ] = None,
 ) -> None:
     """Search for settings on the validation split, with as many trials for every method.
@@ -75,7 +75,7 @@ def tune_command(
 
 
 def _run(raw: dict[str, Any]) -> None:
-    """Run one trial here, for hydra/launcher=basic: a failure is the trial's, and no end of the search."""
+    """Run one trial here, for hydra/launcher=basic: a failure fails the trial, not the search."""
     from bnnbench.cli.run import run_one
 
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def departures(raw: Mapping[str, Any]) -> list[str]:
-    """Return the settings of the run `raw` that are others than the search chose which it says it is from."""
+    """Return the settings of the run `raw` that differ from those chosen by the search that it names."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     found: list[str] = []
@@ -17,6 +17,6 @@ def departures(raw: Mapping[str, Any]) -> list[str]:
         for part in key.lstrip("+").split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
         best = OverridesParser.create().parse_override(f"x={typed}").value() if isinstance(typed, str) else typed
-        if value != best and not isinstance(value, Mapping):  # of a group, the name of its file is not kept
-            found.append(f"{key}={value} is not what the search chose, {typed}")
+        if value != best and not isinstance(value, Mapping):  # the name of a group's file is not stored
+            found.append(f"{key}={value} differs from what the search chose, {typed}")
     return found

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-# Resolvers that Hydra caches, as ${now:…}: one value for all configurations that this process composes.
+# Resolvers that Hydra caches, such as ${now:…}: one value for all configurations that this process composes.
 _resolved_once: list[DictConfig] = []
 
 
@@ -102,7 +102,7 @@ def _loader(folders: tuple[str, ...]) -> ConfigLoader:
 
 
 def _composed_in_any_words(overrides: Sequence[str], config_dirs: Sequence[str | Path]) -> DictConfig:
-    """Compose the overrides as they stand, else with the present names of keys that had another one before."""
+    """Compose the overrides as given, else with renamed keys in their present names."""
     try:
         return _composed(overrides, config_dirs)
     except Exception:
@@ -115,7 +115,7 @@ def _composed_in_any_words(overrides: Sequence[str], config_dirs: Sequence[str |
         tell_of(overrides)
         return found
     tell_of(overrides, ALWAYS)
-    return _composed(current, config_dirs)  # its error is about the words that were typed
+    return _composed(current, config_dirs)  # its error concerns the words as typed
 
 
 def _composed(overrides: Sequence[str], config_dirs: Sequence[str | Path]) -> DictConfig:

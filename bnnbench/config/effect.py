@@ -1,4 +1,4 @@
-"""Which settings cannot change the numbers of a run: read from the yaml that declares it beside the settings' owner.
+"""Settings that cannot change the numbers of a run, as declared in the yaml beside the settings' owner.
 
 conf/config.effect.yaml belongs to conf/config.yaml and says how it is written. A plug-in's declaration lies beside its
 file: ``bnnbench/layers/vd.effect.yaml``, ``mypkg/mysampler.effect.yaml``; ``_builtin.effect.yaml`` is about names that
@@ -22,7 +22,7 @@ from bnnbench.config.plugins import PACKAGE
 from bnnbench.errors import ConfigError
 
 WORDS = ("always", "place", "label", "copied")
-# What a plug-in's facts are called after, the room of its file, and the setting that names it.
+# The prefix of a plug-in's facts, the room of its file, and the setting that names it.
 PLUGINS = (
     ("dataset", "data", "dataset.name"),
     ("model", "models", "model.name"),
@@ -49,12 +49,12 @@ class Declaration(NamedTuple):
 
 
 def without_effect(raw: Mapping[str, Any]) -> frozenset[str]:
-    """Return the dotted keys, each for all below it, that have no effect in the resolved configuration `raw`.
+    """Return the dotted keys, each standing for all below it, without effect in the resolved configuration `raw`.
 
-    A key that `raw` lacks, as that of a run recorded before the key was added, may be among them.
+    Keys that `raw` lacks, because the run was recorded before they existed, may be among them.
 
     Raises:
-        ConfigError: a declaration beside a plug-in of the user's is not of the form it should have.
+        ConfigError: a declaration beside one of the user's plug-ins is malformed.
     """
     declared = {kind: _of_plugin(room, value_at(raw, key)) for kind, room, key in PLUGINS}
     known = {**raw, "facts": {kind: declaration.facts for kind, declaration in declared.items()}}
@@ -67,7 +67,7 @@ def without_effect(raw: Mapping[str, Any]) -> frozenset[str]:
 
 
 def effective(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `raw` without the settings that have no effect in it, and without the sections that this empties."""
+    """Return `raw` without the settings that have no effect in it, and without sections emptied by that."""
     idle = without_effect(raw)
 
     def pruned(node: Mapping[str, Any], above: str) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def effective(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def declared_as(*words: str) -> frozenset[str]:
-    """Return the keys of the package's own configuration that are never of any effect, for one of these `WORDS`."""
+    """Return the keys of the package's own configuration declared, by one of these `WORDS`, never to have an effect."""
     return frozenset(key for key, when in _of_config().without_effect.items() if when in words)
 
 
 def not_compared() -> frozenset[str]:
-    """Return the keys that count but tell no runs apart: what repeats a run, and what is recorded of it."""
+    """Return the keys that count but do not distinguish runs: what repeats a run, and what is recorded of it."""
     return frozenset(_of_config().not_compared)
 
 
@@ -121,7 +121,7 @@ def canonical(value: Any) -> str:
 
 
 def _holds(when: Any, known: Mapping[str, Any]) -> bool:
-    """Whether one of the conditions of a key without effect is met; a word is none."""
+    """Whether one of the conditions of a key without effect is met; a word is unconditional."""
     if isinstance(when, str):
         return True
     conditions = when if isinstance(when, list) else [when]
@@ -141,14 +141,14 @@ def _of_config() -> Declaration:
 
 
 def _of_plugin(room: str, name: Any) -> Declaration:
-    """Return what is declared beside the plug-in `name` of `room`; nothing is known of what declares nothing."""
+    """Return the declaration beside the plug-in `name` of `room`; an empty one if there is none."""
     parts = name.split(".") if isinstance(name, str) else []
     if not parts or not all(part.isidentifier() for part in parts):
         return Declaration()
     if len(parts) == 1:
         return _of_own_plugin(room, name)
     for folder in (*sys.path, os.getcwd()):
-        for path in ("/".join(parts), "/".join(parts[:-1])):  # a module, or something in one
+        for path in ("/".join(parts), "/".join(parts[:-1])):  # a module, or an attribute of one
             file = Path(folder, f"{path}.effect.yaml")
             if file.is_file():
                 return _read(file)

@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in the words of this command line: what was given, what is allowed, how to fix it."""
+"""Hydra's and OmegaConf's errors in the terms of this command line: what was given, what is allowed, how to fix it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def translate(error: Exception) -> Exception:
 
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, given = str(error.missing_cfg_file).rpartition("/")
-        if group == "dataset" and given in names("data"):  # one of several that a single file holds
-            return ConfigError(f"dataset={given}: it is chosen by dataset=uci dataset.name={given}.")
+        if group == "dataset" and given in names("data"):  # one of several described by a single file
+            return ConfigError(f"dataset={given}: choose it by dataset=uci dataset.name={given}.")
         return ConfigError(f"{group}={given}: no such choice.{did_you_mean(given, error.options)}")
     if isinstance(error, OverrideParseException):
         return ConfigError(

@@ -1,4 +1,4 @@
-"""Samplers, models, datasets and schedules are found by name: a file of the package, or a dotted name of the user's.
+"""Plug-ins (samplers, models, datasets, …) are found by name: a file of the package, or a dotted name of the user's.
 
 No registry: ``psgld`` in the folder ``samplers`` is ``bnnbench/samplers/psgld.py``. A name with a dot
 (``mypkg.mysampler`` or ``mypkg.nets.wide``) is imported from the user's own code, the working directory included.
@@ -109,7 +109,7 @@ def _import_dotted(name: str) -> ModuleType | Callable[..., Any]:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
-        # Only "the name is no module" sends us on to its parent; an import failing inside it is the user's to see.
+        # Only "there is no such module" leads on to its parent; an import that fails inside it is for the user to see.
         if not (missing.name and (name == missing.name or name.startswith(missing.name + "."))):
             raise ConfigError(f"{name}: importing it failed: {missing}") from missing
     module, _, attribute = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Keys that were called otherwise: an old word is accepted, and answered with one line that names the new one.
+"""Renamed keys: an old name is accepted, and answered with one line that gives the new one.
 
 Old words come from the command line, from yaml files of the user, and from the config.yaml of runs that an earlier
 version recorded. To rename a key, add a line to `RENAMED`.
@@ -58,7 +58,7 @@ def current_key(key: str, entries: Sequence[Renamed] = RENAMED) -> str:
 
 
 def tell_of(words: Iterable[str], entries: Sequence[Renamed] = RENAMED) -> None:
-    """Name the new word for each of `entries` whose old word is among `words`, keys or overrides."""
+    """Print the new name for each of `entries` whose old name is among `words`, keys or overrides."""
     keys = [re.split(r"[^\w.]", word.lstrip("+~"), maxsplit=1)[0] for word in words]
     _tell([e for e in entries if any(key == e.old or key.startswith(f"{e.old}.") for key in keys)])
 
@@ -75,7 +75,7 @@ def current_overrides(overrides: Sequence[str], entries: Sequence[Renamed] = REN
 def current_config(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the nested configuration `raw` with every old key in its present place, and those of `ADDED`.
 
-    `raw` stays as it is. Where both are there the old one holds: a user has written it over the default of the new one.
+    `raw` is not changed. If both names are present the old one counts: the new one then holds only its default.
     """
     config = copy.deepcopy(dict(raw))
     moved = []
@@ -106,7 +106,7 @@ _told: set[str] = set()
 
 
 def _tell(entries: Iterable[Renamed]) -> None:
-    """Name the new words for old ones in one line, each once in a process."""
+    """Print the new names for old ones in one line, each once in a process."""
     news = [entry for entry in entries if entry.old not in _told]
     _told.update(entry.old for entry in news)
     if news:

@@ -36,7 +36,7 @@ def _reachable(folder: str) -> str:
     try:
         Path(folder).expanduser()
     except RuntimeError:
-        raise PydanticCustomError("home", "input should not begin with the ~ of a user who is not there") from None
+        raise PydanticCustomError("home", "input should not begin with the ~ of an unknown user") from None
     return folder
 
 
@@ -45,7 +45,7 @@ FolderName = Annotated[str, pydantic.AfterValidator(_one_folder)]
 
 
 class _Strict:
-    """Unknown keys are errors; infinities and NaN are no numbers."""
+    """Unknown keys, infinities and NaN are errors."""
 
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012 (read by pydantic, never written)
 
@@ -140,7 +140,7 @@ class RunConfig(_Strict):
     model: dict[str, Any]
     schedule: dict[str, Any]
     method: Method
-    chosen: dict[str, Any] | None = None  # runs of before have none
+    chosen: dict[str, Any] | None = None  # absent from runs recorded earlier
 
 
 def parse(raw: Mapping[str, Any]) -> RunConfig:

@@ -23,7 +23,7 @@ TASK = "classification"
 CLASSES = 10
 FOLDER = "cifar-10-batches-py"
 BATCHES = {"train": [f"data_batch_{i}" for i in range(1, 6)], "test": ["test_batch"]}
-PIXELS = 3 * 32 * 32  # of one image: all red, all green, all blue
+PIXELS = 3 * 32 * 32  # of one image: all red values, all green, all blue
 
 
 def load(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +43,7 @@ def fetch(root: Path) -> None:
     from torchvision.datasets.utils import extract_archive
 
     if all((root / FOLDER / file).is_file() for part in BATCHES.values() for file in part):
-        with contextlib.suppress(DataError):  # a wrong file is a reason to fetch
+        with contextlib.suppress(DataError):  # a wrong file is fetched again
             verify(root)
             return
     with staging(root) as staged:
@@ -65,7 +65,7 @@ def verify(root: Path) -> list[str]:
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Unpickles containers and numpy arrays; anything else a pickle can name could run code of its author's."""
+    """Unpickles containers and numpy arrays only: anything else that a pickle names could run its author's code."""
 
     allowed = frozenset({("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")})
 
@@ -73,7 +73,7 @@ class _ArraysOnly(pickle.Unpickler):
         if (module, name) in self.allowed:
             return super().find_class(module, name)
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            from numpy.lib import NumpyVersion  # the private module moved in numpy 2
+            from numpy.lib import NumpyVersion  # this private module moved in numpy 2
 
             moved = NumpyVersion(np.__version__) >= "2.0.0"
             return super().find_class("numpy._core.multiarray" if moved else "numpy.core.multiarray", name)

@@ -1,4 +1,4 @@
-"""Digits: 1797 images of 8×8 pixels in 17 grey levels, shipped with scikit-learn; the set to try things on.
+"""Digits: 1797 images of 8×8 pixels in 17 grey levels, shipped with scikit-learn; for trying things out.
 
 The 80/20 split is stratified and fixed: it depends on no seed of a run.
 """
@@ -48,6 +48,6 @@ def _read() -> tuple[np.ndarray, np.ndarray]:
         if file.is_file():
             table = np.loadtxt(file, delimiter=",")
             return table[:, :-1], table[:, -1].astype(np.int64)
-    from sklearn.datasets import load_digits  # of a version that keeps it elsewhere
+    from sklearn.datasets import load_digits  # a version that stores it elsewhere
 
     return load_digits(return_X_y=True)

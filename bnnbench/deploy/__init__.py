@@ -1,5 +1,5 @@
-"""A trained posterior put to use.
+"""Uses of a trained posterior.
 
-`trained` reads a run back from its folder, with the parts it was made of. `export` writes its network as a plain one,
-dense or pruned (`csr`), and checks the files against the run; `sparsity_curve` measures what pruning costs.
+`trained` rebuilds a run from its folder. `export` writes its network as a plain one, dense or pruned (`csr`), and
+checks the files against the run; `sparsity_curve` measures the cost of pruning.
 """

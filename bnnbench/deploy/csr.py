@@ -1,4 +1,4 @@
-"""Compressed sparse rows: a weight by its numbers that are not 0, each with its column, and where every row begins."""
+"""Compressed sparse rows: the non-zero numbers of a weight, each with its column, and where every row begins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-INDEX_TYPES = (torch.uint8, torch.int16, torch.uint16, torch.int32)  # by what they hold
+INDEX_TYPES = (torch.uint8, torch.int16, torch.uint16, torch.int32)  # by the largest number they hold
 
 
 def to_csr(weight: Tensor) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def to_csr(weight: Tensor) -> dict[str, Any]:
 
 
 def from_csr(stored: dict[str, Any]) -> Tensor:
-    """Return the weight that `to_csr` was given."""
+    """Return the weight that `to_csr` compressed."""
     shape = stored["shape"]
     dense = stored["values"].new_zeros(shape[0], math.prod(shape[1:]))
     row = torch.arange(shape[0]).repeat_interleave(stored["crow"].long().diff())

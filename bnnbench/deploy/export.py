@@ -1,7 +1,7 @@
 """`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
-network.json     what `load_network` rebuilds the network of network.pt from: model, sizes, normalisation, task,
+network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task,
                  and the threshold of log α that was applied: one, by layer if they differ, null if no layer drops
 network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by compressed sparse rows (`bnnbench.csr`),
                  everything else as it is, and the same facts
@@ -46,7 +46,7 @@ HEADS = {"softmax": "classification", "homoscedastic": "regression", "heterosced
 
 @dataclass
 class Exported:
-    """What an export wrote, and what became of it when it was read again.
+    """The files of an export, and the result of reading them again.
 
     Attributes:
         files: the networks written.
@@ -74,13 +74,13 @@ def export(
     device: str = "auto",
     console: Console | None = None,
 ) -> Exported:
-    """Write one chain's network of the run in `folder` as a plain one, read it again and compare its predictions.
+    """Write one chain's network of the run in `folder` as a plain one, read it back and compare its predictions.
 
     Args:
         folder: of the run.
-        sparse: whether to write network_csr.pt too; it takes weights to drop. Without it one of an earlier export,
-            which would not belong to the new network.json, is removed. Either way the weights are those that the
-            layers predict with, 0 where layers with a threshold, as Sparse VD's, drop them.
+        sparse: whether to write network_csr.pt too, which needs layers that can drop weights. Otherwise one from an
+            earlier export, which would not match the new network.json, is removed. Either way the weights are those
+            that the layers predict with: 0 where layers with a threshold, such as Sparse VD's, drop them.
         chain: which of the networks.
         threshold: of log α, in place of the layers' own; with `sparse` only.
         out: folder of the files; default: the run's.
@@ -88,11 +88,11 @@ def export(
         console: where to print.
 
     Raises:
-        ConfigError: nothing to prune by, a network whose predictions depend on the batch; no such chain.
+        ConfigError: nothing to prune by; a network whose predictions depend on the batch; no such chain.
         BnnbenchError: the predictions of a reloaded network are not those of the run; and see `load_trained`.
     """
     if threshold is not None and not sparse:
-        raise ConfigError("--threshold: without --sparse the layers' own holds, if they have one. Add --sparse.")
+        raise ConfigError("--threshold: without --sparse the layers' own applies, if they have one. Add --sparse.")
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: give a number.")
     files.check_folder(out)
@@ -112,7 +112,7 @@ def export(
     _print(trained, done, chain, threshold, applied, console)
     wrong = [f"{path.name} by up to {gap:.3g}" for path, gap in done.differences.items() if gap != 0]
     if wrong:
-        raise BnnbenchError(f"{target}: the reloaded network does not predict what the run does: {', '.join(wrong)}.")
+        raise BnnbenchError(f"{target}: the reloaded network does not predict as the run does: {', '.join(wrong)}.")
     return done
 
 
@@ -129,7 +129,7 @@ def _check_prunable(trained: Trained, network: nn.Module, threshold: float | Non
 
 
 def _thresholds(network: nn.Module, given: float | None) -> float | dict[str, float] | None:
-    """Return the threshold above which weights are 0 in the files, by layer if they differ; None: no layer drops."""
+    """Return the threshold above which weights are 0 in the files, by layer if they differ; None if there is none."""
     if given is not None:
         return float(given)
     own = threshold_of_layers(network)
@@ -137,12 +137,12 @@ def _thresholds(network: nn.Module, given: float | None) -> float | dict[str, fl
 
 
 def _write(trained: Trained, network: nn.Module, target: Path, sparse: bool, choice: dict[str, Any]) -> Exported:
-    """Write the files of `network`, whose layers are the run's."""
+    """Write the files of `network`, which still has the run's layers."""
     plain = deconvert(deepcopy(network))
     about = {**_about(trained), **choice, "iteration": trained.iteration}
     state = _state(plain)
     dense = target / DENSE
-    (target / CSR).unlink(missing_ok=True)  # of an earlier export: beside other files it would be taken for theirs
+    (target / CSR).unlink(missing_ok=True)  # from an earlier export: it does not belong to the new files
     _save(state, dense)
     files.write(target / ABOUT, json.dumps(about, indent=2, ensure_ascii=False) + "\n")
     written = [dense]
@@ -161,7 +161,7 @@ def _has_rows(module: nn.Module) -> bool:
 
 
 def _about(trained: Trained) -> dict[str, Any]:
-    """Return what the network can be rebuilt from, in words and numbers alone."""
+    """Return what is needed to rebuild the network, as words and numbers."""
     config, data, task = trained.config, trained.parts.data, trained.parts.task
     return {
         "format": FORMAT,
@@ -171,7 +171,7 @@ def _about(trained: Trained) -> dict[str, Any]:
         "outputs": task.outputs,
         "norm": config.method.norm,
         "task": {"name": task.name, "classes": getattr(task, "classes", None), **task.options},
-        "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},  # inputs are prepared as this says
+        "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},  # how inputs are prepared
         "target_mean": getattr(task, "target_mean", 0.0),  # y in original units = output · std + mean
         "target_std": getattr(task, "target_std", 1.0),
         "method": config.method.name,
@@ -203,10 +203,10 @@ def _size(state: State) -> int:
 def load_network(path: str | Path) -> nn.Module:
     """Return the plain network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
 
-    It needs no data, and no run. A model of your own must be importable, as it was for the run.
+    Neither data nor the run are needed. A model of your own must be importable, as it was for the run.
 
     Raises:
-        BnnbenchError: not such a file, or a damaged one. ConfigError: a model that this installation does not have.
+        BnnbenchError: another kind of file, or a damaged one. ConfigError: a model that this installation lacks.
     """
     path = Path(path)
     try:
@@ -223,14 +223,14 @@ def load_network(path: str | Path) -> nn.Module:
         beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
         raise BnnbenchError(f"{missing}: no such file.{beside} `bnnbench export RUN` makes it.") from None
     except (checkpoint.DamagedError, *checkpoint.UNREADABLE):
-        raise BnnbenchError(f"{path}: damaged, or no file of `bnnbench export`. Export the run once more.") from None
+        raise BnnbenchError(f"{path}: damaged, or not a file of `bnnbench export`. Export the run again.") from None
     with torch.random.fork_rng(devices=[]):  # the initial values are replaced
         network = task.wrap(add_normalisation(build_network(*settings), norm))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise BnnbenchError(f"{path}: not the state of the model that it names: {first}") from None
+        raise BnnbenchError(f"{path}: not the state of the model it names: {first}") from None
     return network.eval()
 
 
@@ -243,7 +243,7 @@ def _task(about: Mapping[str, Any]) -> Task:
 
 @torch.no_grad()
 def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
-    """Read the files again and set `done`'s score and differences, from the test split in the run's own batches."""
+    """Read the files back and set `done`'s score and differences, on the test split in the run's own batches."""
     parts, split = trained.parts, trained.parts.data.evaluation["test"]
     batches = parts.evaluator.batches(split.x)
     expected = torch.cat([network(batch) for batch in batches])
@@ -260,7 +260,7 @@ def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
 def _print(
     trained: Trained, done: Exported, chain: int, threshold: float | None, applied: Any, console: Console
 ) -> None:
-    """Say what was written, how large it is, and whether it predicts what the run does."""
+    """Report what was written, its size, and whether it predicts as the run does."""
 
     def say(line: str) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -276,7 +276,7 @@ def _print(
     console.print(table)
     by = f" (log α ≤ {applied:g})" if isinstance(applied, float) else ""
     if done.kept < done.weights and len(done.files) == 1:
-        say("note: dropped weights are 0 here, as the run's layers predict without them; --sparse stores only the rest")
+        say("note: dropped weights are stored as 0; --sparse stores only the rest")
     compression = f"|w|/|w ≠ 0| = {done.weights / done.kept:.4g}" if done.kept else "nothing is left"
     say(f"{done.weights} weights, {done.kept} kept{by}: {compression}")
     measure = next(measure for measure in trained.parts.task.recorded if measure.name == trained.parts.task.score)

@@ -28,7 +28,7 @@ from bnnbench.store.files import check_folder
 from bnnbench.store.tables import write_csv
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, Measure, main_measure, measures_of
 
-GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, where Sparse VD holds log α
+GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, the range of log α in Sparse VD
 MOST = 1000  # thresholds
 
 
@@ -47,9 +47,9 @@ def sparsity_curve(
     Args:
         folder: of a run whose layers have an α.
         chain: which of its networks.
-        thresholds: of log α; those of the run's layers join them.
+        thresholds: of log α; those of the run's layers are added.
         out: folder of ``sparsity_curve.csv`` and of the figure; default: the run's.
-        formats: of the figure, among png, pdf and svg; none of them for no figure.
+        formats: of the figure, among png, pdf and svg; empty for no figure.
         device: where to evaluate.
         console: where to print.
 
@@ -75,7 +75,7 @@ def sparsity_curve(
 
 @torch.no_grad()
 def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID) -> list[dict[str, Any]]:
-    """Return a row for every threshold and split: what is dropped, and the scores of the mean weights that are left.
+    """Return a row for every threshold and split: the weights dropped, and the scores of the remaining mean weights.
 
     ``own`` is 1 at the threshold of the run, if all its layers share one. ``dropped`` is the fraction of all dense and
     convolutional weights; biases are never dropped. BatchNorm's statistics follow the run's policy for each threshold.
@@ -117,7 +117,7 @@ def measure(trained: Trained, chain: int = 0, thresholds: Iterable[float] = GRID
 
 
 def _evaluator(trained: Trained, network: nn.Module) -> Evaluator:
-    """Return what scores `network` on the run's splits as the run's own evaluation would."""
+    """Return an evaluator that scores `network` on the run's splits as the run's own evaluation does."""
     parts, config = trained.parts, trained.config
     alone = Chains(lambda: network, [0], parts.device)
     policy = policy_for(config.method.bn_stats, alone, parts.normalisation.x, config.batch_size, burn_in(config))

@@ -1,4 +1,4 @@
-"""A run read back from its folder: the parts that it was made of, with the parameters of its last checkpoint."""
+"""A run rebuilt from its folder, with the parameters of its last checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Trained:
     Attributes:
         run: its folder, configuration and manifest as recorded.
         config: the configuration in use, on the device asked for.
-        parts: what it is made of; the chains are those of the checkpoint.
+        parts: of the run; the chains are those of the checkpoint.
         iteration: of the checkpoint.
         rows: of the evaluation at that iteration.
     """
@@ -41,17 +41,17 @@ class Trained:
 
     @property
     def folder(self) -> Path:
-        """Where the run lies."""
+        """The run's folder."""
         return self.run.folder
 
     @property
     def title(self) -> str:
-        """Method, data and model in the legend's words."""
+        """Method, data and model, as in legends."""
         return f"{self.config.method.label} on {self.run.label('dataset')}, {self.run.label('model')}"
 
     @property
     def notes(self) -> list[str]:
-        """What whoever uses this run should know."""
+        """Caveats for users of this run."""
         notes = []
         if self.run.status != RunStatus.FINISHED:
             notes.append(f"{self.run.status}, not finished: iteration {self.iteration} of {self.parts.iterations}")
@@ -60,7 +60,7 @@ class Trained:
         return notes
 
     def network(self, chain: int = 0) -> nn.Module:
-        """Return a copy of one chain's network, layers as in training, modules in the mode of the run.
+        """Return a copy of one chain's network, with the layers and module modes of training.
 
         Raises:
             ConfigError: no such chain.
@@ -77,7 +77,7 @@ class Trained:
         return network
 
     def settle(self, network: nn.Module) -> nn.Module:
-        """Put `network` into evaluation mode, BatchNorm with the statistics that the run's evaluation takes.
+        """Put `network` into evaluation mode, with the BatchNorm statistics of the run's evaluation.
 
         Raises:
             ConfigError: the policy ``batch``, which has no statistics to keep.
@@ -92,19 +92,19 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
     """Return the run in `folder` with the parameters of its last checkpoint.
 
     Args:
-        folder: of a run, a file in it, or a folder that holds one run and no more.
-        device: where the networks go; it need not be the one that they were trained on.
+        folder: of a run, a file in it, or a folder that contains exactly one run.
+        device: for the networks; it may differ from that of training.
 
     Raises:
         BnnbenchError: no run there, or several; no checkpoint, or one that cannot be read.
-        ConfigError: a configuration that this version does not take; no such device. DataError: its data are missing.
+        ConfigError: a configuration that this version rejects; no such device. DataError: its data are missing.
     """
     folder = _folder_of(Path(folder))
     found = find_runs(folder)
     if len(found) > 1:
         raise BnnbenchError(f"{folder} holds {len(found)} runs. Give the folder of one, such as {found[0]}.")
     run = load_run(found[0])
-    raw = {**run.config, "device": device, "results": str(folder)}  # it may come from elsewhere
+    raw = {**run.config, "device": device, "results": str(folder)}  # it may come from another machine
     if isinstance(raw["method"], dict):  # the parameters come from the checkpoint, wherever training started from
         raw["method"] = {**raw["method"], "init_from": None}
     try:
@@ -128,7 +128,7 @@ def _folder_of(path: Path) -> Path:
         return path
     if not is_run(path.parent):
         raise BnnbenchError(
-            f"{path} is a file, and not one of a run. Give a run's folder, as `bnnbench ls runs` shows."
+            f"{path} is a file, but not one of a run. Give a run's folder, as `bnnbench ls runs` shows."
         )
     return path.parent
 
@@ -144,5 +144,5 @@ def _read(run: Run, device: torch.device) -> dict[str, Any]:
                 "`bnnbench run` with its settings and force=true makes it again."
             ) from None
         raise BnnbenchError(
-            f"{run.folder}: no checkpoint.pt: the run ended before its first checkpoint. Run it to its end first."
+            f"{run.folder}: no checkpoint.pt: the run ended before its first checkpoint. Finish it first."
         ) from None

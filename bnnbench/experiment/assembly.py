@@ -50,7 +50,7 @@ def task_of(config: RunConfig) -> Task:
     """Return the task of a run, not yet fitted to its data.
 
     Raises:
-        ConfigError: dataset or task are wrong, or do not go together.
+        ConfigError: dataset or task is wrong, or they do not fit together.
     """
     source = check_dataset(config.dataset, config.eval.ood)
     return make_task(
@@ -92,7 +92,7 @@ class Parts:
 
 
 def assemble(config: RunConfig) -> Parts:
-    """Load the data and make network, method, schedule and evaluation.
+    """Load the data and build network, method, schedule and evaluation.
 
     Raises:
         ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
@@ -153,12 +153,12 @@ def assemble(config: RunConfig) -> Parts:
 
 
 def burn_in(config: RunConfig) -> int:
-    """Return the iterations before ``bn_stats=frozen`` freezes: the burn-in of the members, if the method has any."""
+    """Return the iterations before ``bn_stats=frozen`` freezes: the burn-in of the members, if the method has one."""
     return int(config.method.predictive.get("burn_in", config.members.burn_in))
 
 
 def refit_data(config: RunConfig, data: Data) -> torch.Tensor:
-    """Return the training inputs [n, …] on which BatchNorm's statistics are computed anew."""
+    """Return the training inputs [n, …] on which BatchNorm's statistics are refitted."""
     size = min(config.method.bn_refit_size, len(data.train))
     generator = torch.Generator().manual_seed(derive_seed(config.seed, 0, "eval"))
     subset = torch.randperm(len(data.train), generator=generator)[:size]
@@ -166,7 +166,7 @@ def refit_data(config: RunConfig, data: Data) -> torch.Tensor:
 
 
 def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
-    """Check what depends on the number N of training points, without making anything of them.
+    """Check what depends on the number N of training points, without building anything.
 
     Args:
         config: of a run.
@@ -193,6 +193,6 @@ def _iterations(config: RunConfig, steps: int, approximation: Approximation) -> 
 
 
 def _prior_of_layers(config: RunConfig) -> RunPrior:
-    """Return what stochastic layers take over of the run's prior."""
+    """Return the parts of the run's prior that stochastic layers adopt."""
     prior, on = make_prior(config.prior), kinds_with_prior(config.prior)
     return RunPrior(str(config.prior["name"]), prior.std, "bias" in on)

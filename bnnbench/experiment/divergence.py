@@ -1,4 +1,4 @@
-"""Watches the loss and the parameters for values that are not finite, without a host synchronisation in the step."""
+"""Watches loss and parameters for values that are not finite, without synchronising with the host at every step."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class DivergenceGuard:
         self._count = 0
 
     def add(self, loss: Tensor, lr: float) -> bool:
-        """Keep the loss [K] of one step; return whether it is time to `check`."""
+        """Store the loss [K] of one step; return whether it is time to `check`."""
         self._losses[self._filled] = loss
         self._lr[self._filled] = lr
         self._filled += 1
         return self._filled == WINDOW
 
     def check(self, iteration: int) -> None:
-        """Check all that was kept; `iteration` is the number of steps made.
+        """Check the losses stored; `iteration` is the number of steps made.
 
         Raises:
             DivergedError: the first step whose loss is not finite, its chain and step size, and a tensor that is not.
@@ -52,13 +52,13 @@ class DivergenceGuard:
         self._count += self._filled
         last = self._lr[self._filled - 1] if self._filled else math.nan
         self._filled = 0
-        # The last step's parameters have not been through a loss yet.
+        # The parameters after the last step have not entered a loss yet.
         norms = torch.stack([n.double() for n in torch._foreach_norm([p.detach() for p in self._parameters()])])
         if not norms.isfinite().all().item():
             self._stop("a parameter stopped being finite", iteration, None, last)
 
     def mean(self) -> list[float]:
-        """Return the mean loss of each chain since the last call, and start anew."""
+        """Return the mean loss of each chain since the last call, and reset."""
         mean = (self._sum / self._count).tolist() if self._count else [math.nan] * self.chains.count
         self._sum.zero_()
         self._count = 0

@@ -20,14 +20,14 @@ from bnnbench.tasks.base import Predictive, Task
 from bnnbench.tasks.metrics.base import Metric
 
 Row = dict[str, Any]
-DRAWN = 2000  # data per pass where predictions are drawn
+DRAWN = 2000  # data per pass if predictions are drawn
 
 
 def splits_of(data: Data, chosen: list[str], task: Task) -> dict[str, Split]:
     """Return the splits of `data` to evaluate: those that are `chosen`, then the out-of-distribution sets.
 
     Raises:
-        ConfigError: none of the chosen ones is there; out-of-distribution sets that the task cannot tell.
+        ConfigError: none of the chosen ones exists; out-of-distribution sets for a task that cannot detect them.
     """
     found = {name: split for name, split in data.evaluation.items() if name in chosen}
     if not found:
@@ -106,7 +106,7 @@ class Evaluator:
         return done
 
     def _measures_of_the_weights(self) -> dict[str, list[float]]:
-        """Return column → value of each chain, of what the weights alone decide."""
+        """Return column → value of each chain, for the measures that depend on the weights alone."""
         measures = {"kl": self.chains.kl().tolist()} if self.has_kl else {}
         states = [self.chains.state_of(k) for k in range(self.chains.count)]
         dropped = [fraction_dropped(self.chains.network, state) for state in states]
@@ -120,7 +120,7 @@ class Evaluator:
 
     def batches(self, x: Tensor) -> Iterable[Tensor]:
         """Return the inputs `x` in the batches in which they are evaluated: the last digits may depend on them."""
-        # For a constant memory. What draws keeps a size of its own: the noise goes by passes.
+        # Bounds the memory. If predictions are drawn, the size is fixed: the noise depends on it.
         size = DRAWN if self.approximation.draws_from_layers else self.batch_size
         return self.normalisation.batches(x, max(1, size // self.chains.count))
 
@@ -137,7 +137,7 @@ class Evaluator:
         known = predictives[self.in_distribution]
         members = known.members * (self.chains.count if pooled else 1)
         for name, split in self.splits.items():
-            if name in self.ood:  # labels of another dataset mean nothing here
+            if name in self.ood:  # labels of another dataset have no meaning here
                 scores = self.task.ood_scores(predictives[name], known, pooled)
             else:
                 scores = self._scores(predictives[name], split.y, pooled)

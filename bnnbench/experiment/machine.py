@@ -1,4 +1,4 @@
-"""Where a run takes place: device, threads, versions, commit."""
+"""The machine of a run: device, threads, versions, commit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        usable = device.type in ("cpu", "cuda")  # metrics are taken in double precision, which others lack
+        usable = device.type in ("cpu", "cuda")  # metrics are computed in double precision, which other devices lack
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
         usable = False
@@ -42,20 +42,20 @@ def set_threads(threads: Literal["auto"] | int) -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads != "auto":
         count = threads
-    elif os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own word
+    elif os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own choice
         count = int(os.environ["OMP_NUM_THREADS"])
     torch.set_num_threads(count)
     return count
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done its work: before a clock is read."""
+    """Wait for the device to finish its work, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def describe(device: torch.device, threads: int) -> dict[str, Any]:
-    """Return what the manifest says about machine, versions and commit."""
+    """Return the manifest's entries about machine, versions and commit."""
     return {
         "versions": {
             "bnnbench": version("bnnbench"),
@@ -73,14 +73,14 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        for line in info.read_text().splitlines():
+        for line in info.read_text("utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
 def _commit() -> str | None:
-    """Return the commit of the source checkout, with ``+`` if files differ from it; None when installed elsewhere."""
+    """Return the commit of the source checkout, with ``+`` if files differ from it; None outside a checkout."""
     package = PACKAGE
 
     def git(*words: str) -> str | None:

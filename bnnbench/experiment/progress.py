@@ -122,7 +122,7 @@ def make_console() -> Console:
 
 
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str, manifest: Mapping[str, Any] | None = None) -> Table:
-    """Return the table of the last evaluation: the score first, then what has a direction or belongs to the weights."""
+    """Return the table of the last evaluation: the score first, then measures with a direction or of the weights."""
     rows = list(rows)
     manifest = manifest or {}
     main = main_measure(manifest, measured(rows))
@@ -161,10 +161,10 @@ def _table(
     heads: Mapping[str, str],
     cell: Callable[[str, Any], str],
 ) -> Table:
-    """Return the table of those `columns` that have a value, words in the ones of `left`."""
+    """Return the table of those `columns` that have a value; those in `left` hold words."""
     shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
     table = Table(title=title, title_justify="left")
-    for column in shown:  # a truncated number would be a wrong number
+    for column in shown:  # a truncated number would be a wrong one
         justify: Literal["left", "right"] = "left" if column in left else "right"
         table.add_column(heads.get(column, column), justify=justify, no_wrap=True, overflow="fold")
     for row in rows:

@@ -33,7 +33,7 @@ from bnnbench.tasks.measures import COLUMNS
 
 
 def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
-    """Run the resolved configuration `raw` and return the run's folder; a finished run is said so and left as it is.
+    """Run the resolved configuration `raw` and return the run's folder; a finished run is reported and left untouched.
 
     Raises:
         ConfigError: the configuration is wrong, by itself or for this dataset; nothing was written.
@@ -57,10 +57,10 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     except BnnbenchError as error:
         folder.fail(str(error))
         raise
-    except OSError as error:  # a full disk, most likely
+    except OSError as error:  # most likely a full disk
         why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
         with contextlib.suppress(OSError):
-            folder.fail(why)  # two small files: what was dropped may have made room
+            folder.fail(why)  # two small files: removing a partial one may have made room
         raise StorageError(why) from error
     except Exception as error:
         folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
@@ -143,7 +143,7 @@ def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: f
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    if getattr(optimizer, "needs_closure", False):  # it takes second derivatives of the loss itself
+    if getattr(optimizer, "needs_closure", False):  # it differentiates the loss itself, twice
         kept: list[Tensor] = []
 
         def closure() -> Any:  # torch's annotation is float
@@ -161,7 +161,7 @@ def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: f
 
 
 def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], parts: Parts, clock: Clock) -> list[Row]:
-    """Return the rows of one evaluation with its place in the run, and with each chain's own gradients and loss."""
+    """Return the rows of one evaluation with iteration, times, gradient evaluations and loss."""
     shared = {
         "iteration": iteration,
         "epoch": iteration / parts.batches.steps_per_epoch,
@@ -179,7 +179,7 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
 
 
 def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
-    """Write the manifest, and say what starts."""
+    """Write the manifest, and announce the run."""
     temperature, num_data = parts.temperature, len(parts.data.train)
     warnings = []
     if config.chosen:
@@ -195,7 +195,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     epochs = parts.iterations / parts.batches.steps_per_epoch
     if parts.potential.has_kl and config.method.kl.full_from >= epochs:
         warnings.append(
-            f"method.kl.full_from={config.method.kl.full_from:g}: in {epochs:g} epochs the KL never has its full weight"
+            f"method.kl.full_from={config.method.kl.full_from:g}: the KL never has its full weight in {epochs:g} epochs"
         )
     folder.note(
         error=None,

@@ -1,4 +1,4 @@
-"""The state of a run between two steps: enough to go on, in another process, as if nothing had happened."""
+"""The state of a run between two steps: all that another process needs to continue with the same numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bnnbench.inference.random import set_stream_state, stream_state
 
 
 def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dict[str, Any]:
-    """Return all that `restore` needs to go on as if nothing had happened."""
+    """Return all that `restore` needs to continue with the same numbers."""
     return {
         "iteration": iteration,
         "device": parts.device.type,
@@ -31,10 +31,10 @@ def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dic
 
 
 def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], Clock]:
-    """Move the parts to where the checkpoint left them; return the iteration, the last rows and the clock.
+    """Put the parts into the state of the checkpoint; return the iteration, the last rows and the clock.
 
     Raises:
-        ConfigError: it was left on another kind of device, whose noise this one cannot continue.
+        ConfigError: it was written on another kind of device, whose noise this one cannot continue.
     """
     if checkpoint["device"] != parts.device.type:
         raise ConfigError(

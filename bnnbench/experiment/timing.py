@@ -1,4 +1,4 @@
-"""Time spent in training and in evaluation, apart; together they are the time of the loop."""
+"""Time spent in training and in evaluation, separately; together they are the time of the loop."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from bnnbench.experiment.machine import synchronise
 
 
 class Clock:
-    """Two stopwatches, of which always one runs.
+    """Two stopwatches, exactly one of which is running.
 
     Args:
-        device: waited for before the time is read, so that a kernel counts where it was started.
+        device: synchronised before the time is read, so that a kernel counts where it was launched.
         train: seconds of training so far, of a continued run.
         evaluation: seconds of evaluation so far.
     """

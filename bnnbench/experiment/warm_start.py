@@ -15,7 +15,7 @@ State = dict[str, Tensor]
 
 
 class WarmStart:
-    """Gives the networks of a run, one after the other, the parameters of the chains of another run.
+    """Copies the parameters of another run's chains into the networks of a run, one after the other.
 
     Args:
         folder: of the other run.
@@ -40,7 +40,7 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
     A run of one chain starts all K; a run of K chains starts each with its own.
 
     Raises:
-        ConfigError: no checkpoint there, a run that is not finished, or one of another number of chains.
+        ConfigError: no checkpoint there, an unfinished run, or one with another number of chains.
     """
     path = _check_folder(folder)
     try:
@@ -52,7 +52,7 @@ def load_pretrained(folder: str, chains: int) -> list[State]:
             f"method.init_from={folder}: no checkpoint.pt there. Give the folder of a run, as `bnnbench ls runs` shows."
         ) from None
     except checkpoint.DamagedError:
-        raise ConfigError(f"method.init_from={folder}: its checkpoint.pt cannot be read. Run it once more.") from None
+        raise ConfigError(f"method.init_from={folder}: its checkpoint.pt cannot be read. Run it again.") from None
     if count == 1:
         return [tensors] * chains
     if count != chains:
@@ -70,7 +70,7 @@ def _check_folder(folder: str) -> Path:
         beside = f": {given.parent}" if is_finished(given.parent) else ", as `bnnbench ls runs` shows"
         raise ConfigError(f"method.init_from={folder}: a file, not the folder of a run. Give the folder{beside}.")
     path = given / checkpoint.NAME
-    if path.is_file() and not is_finished(given):  # its parameters, and so this run's numbers, would still change
+    if path.is_file() and not is_finished(given):  # its parameters, and so the numbers of this run, could still change
         raise ConfigError(f"method.init_from={folder}: that run is not finished. The same command again continues it.")
     return path
 
@@ -84,7 +84,7 @@ def start_from(network: nn.Module, state: State, folder: str) -> None:
     """
     mine = dict(network.state_dict(keep_vars=True))
     plain = {name for name, module in network.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)}
-    # A plain layer has weight and bias only; any other parameter under its name is that of a stochastic one.
+    # A plain layer has only weight and bias; any other parameter under its name belongs to a stochastic one.
     extra = [name for name in state if name not in mine and not name.endswith(("weight", "bias"))]
     if stochastic := [name for name in extra if name.rpartition(".")[0] in plain]:
         raise ConfigError(

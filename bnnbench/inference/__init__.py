@@ -4,6 +4,6 @@
 puts network and update rule together, `minibatches` and `random` make every random number a function of named parts,
 `normalisation` holds BatchNorm's policies, and `approximations` what stands for the posterior.
 
-Whatever crosses the border of this room has the chain axis first: parameters of a prior, minibatches, outputs, losses,
-predictions. (Update rules work elementwise and see parameters as torch has them.)
+Whatever enters or leaves this room has the chain axis first: parameters of a prior, minibatches, outputs, losses,
+predictions. (Update rules work elementwise and see parameters as torch stores them.)
 """

@@ -77,7 +77,7 @@ class Chains:
         return torch.vmap(lambda state: networks.kl(self.network, state), randomness="different")(self.parameters)
 
     def with_axis(self, parameters: Mapping[str, Tensor]) -> State:
-        """Return some of the parameters with the chain axis, [K, *shape], also where K = 1."""
+        """Return the given parameters with the chain axis, [K, *shape], also if K = 1."""
         return {name: p.unsqueeze(0) if self.count == 1 else p for name, p in parameters.items()}
 
     def state_of(self, chain: int) -> State:
@@ -90,7 +90,7 @@ class Chains:
 
     @contextmanager
     def mode(self, training: bool, only: Callable[[nn.Module], bool] = lambda _: True) -> Any:
-        """Put the modules chosen by `only` into training or evaluation mode and restore every module's mode after."""
+        """Put the modules chosen by `only` into training or evaluation mode; restore every module's mode afterwards."""
         before = {module: module.training for module in self.network.modules()}
         for module in before:
             if only(module):
@@ -110,7 +110,7 @@ class Chains:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, State]) -> None:
-        """Copy a saved state into the tensors that the update rule already holds.
+        """Copy a saved state into the tensors that the update rule refers to.
 
         Raises:
             ValueError: names or shapes differ: the state is that of another network.

@@ -24,10 +24,10 @@ from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.models import build_network
 from bnnbench.tasks.base import Task
 
-# What the runner fills in, and what would make of a rule another one than its name says; no options of a method.
+# Filled in by the runner, or options that would turn a rule into another one: not for a method to set.
 SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
-# torch's rules that are elementwise, as stacked chains need, and whose weight decay is a gradient, as a Gaussian prior
-# is. AdamW's is not; Adafactor and Muon look at whole matrices; LBFGS searches along a line.
+# torch's rules that are elementwise, as stacked chains require, and whose weight decay enters the gradient, as a
+# Gaussian prior does. AdamW's does not; Adafactor and Muon use whole matrices; LBFGS makes line searches.
 TORCH_RULES = {
     rule.__name__.lower(): rule
     for rule in (
@@ -46,7 +46,7 @@ TORCH_RULES = {
 
 
 def optimizer_class(name: str) -> type[Optimizer]:
-    """Return the optimiser class called `name`: a sampler of ours, the user's dotted name, or one of torch.optim.
+    """Return the optimiser class called `name`: a sampler of the package, the user's by its dotted name, or torch's.
 
     Raises:
         ConfigError: no such optimiser; a module of the user that does not define exactly one; a rule with a temperature
@@ -83,7 +83,7 @@ def effective_temperature(method: Method, num_data: int) -> float | None:
 
 
 def check_method(method: Method, prior: RunPrior) -> None:
-    """Check names, options, types and ranges of update rule and layers without any data.
+    """Check names, options, types and ranges of update rule and layers; no data are needed.
 
     Raises:
         ConfigError: one line saying what is wrong.
@@ -97,7 +97,7 @@ def check_method(method: Method, prior: RunPrior) -> None:
     if method.kl.full_from < method.kl.zero_until:
         raise ConfigError(
             f"method.kl.full_from={method.kl.full_from:g} comes before method.kl.zero_until={method.kl.zero_until:g}: "
-            "the KL is 0 up to the one epoch and full from the other on."
+            "the KL is 0 up to the latter and full from the former on."
         )
     options = dict(method.optimizer)
     name = options.pop("name", None)
@@ -112,7 +112,7 @@ def check_method(method: Method, prior: RunPrior) -> None:
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
-    try:  # the optimisers check their own ranges when they are made
+    try:  # the optimisers check their own ranges when constructed
         rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"method.optimizer: {error}") from None
@@ -134,7 +134,7 @@ def build_chains(
         prior: for layers with a prior of their own.
         in_shape: of one input.
         device: where the networks live.
-        start: called with each network in turn, plain layers still: gives it parameters to start from.
+        start: called with each network in turn, while its layers are plain; gives it initial parameters.
 
     Raises:
         ConfigError: layers or normalisation that do not fit the network; see also `start`.
@@ -144,7 +144,7 @@ def build_chains(
     def build() -> nn.Module:
         network = add_normalisation(build_network(config.model, in_shape, task.outputs), method.norm)
         whole = task.wrap(network)
-        if start is not None:  # before the layers are replaced: α may begin at a function of the weights
+        if start is not None:  # before the layers are replaced: the initial α may depend on the weights
             start(whole)
         stochastic = make_stochastic(network, method.layers, prior)
         return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
@@ -177,7 +177,7 @@ def build_optimizer(config: RunConfig, potential: Potential, noise: Noise) -> Op
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:
         return rule(groups, **options, **supplied)
-    except (ValueError, RuntimeError) as error:  # what only the size of the network decides
+    except (ValueError, RuntimeError) as error:  # checks that depend on the size of the network
         raise ConfigError(f"method.optimizer: {error}") from None
 
 

@@ -1,4 +1,4 @@
-"""Which data a step sees: a function of (seed, chain, epoch), so that a run can be continued anywhere."""
+"""The data of each step: a function of (seed, chain, epoch), so that a run can be continued anywhere."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from bnnbench.inference.random import derive_seed
 
 
 class Minibatches:
-    """Minibatches x [K, B, …], y [K, B] by iteration, cut from tensors that already are on the device.
+    """Minibatches x [K, B, …], y [K, B] by iteration, from tensors that are already on the device.
 
-    Shuffled: each chain has its own permutation for each epoch, and the N mod B data left over wait for the next one.
+    Shuffled: each chain has its own permutation for each epoch; the remaining N mod B data of an epoch are skipped.
     In file order: all chains see data tB … tB + B − 1 modulo N at iteration t.
 
     Args:
@@ -52,7 +52,7 @@ class Minibatches:
         return x.index_select(0, index).view(*shape, *x.shape[1:]), y.index_select(0, index).view(shape)
 
     def _permutations(self, epoch: int) -> Tensor:
-        """Return one permutation per chain [K, N], made on the CPU: the same on every device."""
+        """Return one permutation per chain [K, N], drawn on the CPU: the same on every device."""
         rows = []
         for chain in range(self.chains):
             generator = torch.Generator().manual_seed(derive_seed(self.seed, chain, "data", epoch))
@@ -61,7 +61,7 @@ class Minibatches:
 
 
 def steps_per_epoch(num_data: int, batch_size: int) -> int:
-    """Return how many whole minibatches there are, ⌊N/B⌋.
+    """Return the number of whole minibatches, ⌊N/B⌋.
 
     Raises:
         ConfigError: B > N.

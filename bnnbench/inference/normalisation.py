@@ -4,11 +4,11 @@ A sampler changes the weights at every step, and the running averages lag behind
 
     running  the running averages, as in ordinary evaluation
     refit    recomputed on training data for each evaluated network (as SWA does for its average)
-    frozen   refitted once at the end of burn-in, constants from then on, in training too: the likelihood is then a
+    frozen   refitted once at the end of burn-in and constant from then on, in training too: the likelihood is then a
              product over data and the posterior well defined
     batch    those of the evaluated batch itself
 
-None of them changes the buffers that training uses, but for ``frozen`` at the end of burn-in.
+None of them changes the buffers that training uses, except ``frozen`` at the end of burn-in.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class Running:
         self.chains, self.x, self.batch_size, self.burn_in = chains, x, batch_size, burn_in
 
     def on_iteration(self, iteration: int) -> None:
-        """Follow the training: `iteration` steps are made; 0 before the first."""
+        """Follow the training: called after `iteration` steps, and with 0 before the first."""
 
     def on_resume(self, iteration: int) -> None:
-        """Put the networks into the state that they were in after `iteration` steps; their buffers are loaded."""
+        """Put the networks into the state that they had after `iteration` steps; their buffers are already loaded."""
 
     @contextmanager
     def evaluating(self) -> Iterator[State | None]:
@@ -55,7 +55,7 @@ class Running:
         return None
 
     def batches(self, x: Tensor, size: int) -> Iterable[Tensor]:
-        """Return `x` in the batches that it is evaluated in, `size` data each if the statistics allow it."""
+        """Return `x` in batches for evaluation, of `size` data each if the statistics allow it."""
         return x.split(size)
 
     def settle(self, network: nn.Module) -> nn.Module:
@@ -95,13 +95,13 @@ class Frozen(Refit):
             self._hold()
 
     def on_resume(self, iteration: int) -> None:
-        """Freeze what was frozen: its statistics are in the buffers."""
+        """Freeze again if frozen before; the statistics are in the buffers."""
         if iteration >= self.burn_in:
             self._hold()
 
     def _hold(self) -> None:
         self.frozen = True
-        for module in norm_modules(self.chains.network):  # in evaluation mode the statistics no longer move
+        for module in norm_modules(self.chains.network):  # in evaluation mode the statistics stay constant
             module.eval()
 
     def buffers_for_evaluation(self) -> State | None:
@@ -109,7 +109,7 @@ class Frozen(Refit):
         return None if self.frozen else super().buffers_for_evaluation()
 
     def settle(self, network: nn.Module) -> nn.Module:
-        """Keep what is frozen."""
+        """Keep frozen statistics."""
         return network.eval() if self.frozen else super().settle(network)
 
 
@@ -167,7 +167,7 @@ def refit(chains: Chains, x: Tensor, batch_size: int) -> State:
     """Return a copy of the buffers in which the statistics are the averages over the batches of `x` [n, …].
 
     The variance is the mean of the batches' variances, as the running average estimates it: `batch_size` is that of
-    training. Batches are equal, so that each counts the same; up to `batch_size` − 1 data are left out.
+    training. Batches have equal size, so that each counts the same; up to `batch_size` − 1 data are left out.
     """
     buffers, size = chains.copy_buffers(), min(batch_size, len(x))
     modules = list(norm_modules(chains.network))
@@ -176,7 +176,9 @@ def refit(chains: Chains, x: Tensor, batch_size: int) -> State:
         with chains.mode(False), chains.mode(True, only=_is_batch_norm):
             for index, batch in enumerate(x[: len(x) // size * size].split(size)):
                 for module in modules:
-                    module.momentum = 1 / (index + 1)  # a cumulative average; the first batch replaces what was there
+                    module.momentum = 1 / (
+                        index + 1
+                    )  # a cumulative average; the first batch replaces the old statistics
                 chains(batch, shared=True, buffers=buffers)
     finally:
         for module, momentum in zip(modules, momenta, strict=True):

@@ -3,8 +3,8 @@
     Ū(θ) = (1/N) [ −Σ_n log p(y_n | x_n, θ) − log p(θ) ]
 
 estimated on a minibatch by the MEAN negative log-likelihood plus −log p(θ)/N. A Gaussian prior N(0, s²) has the
-gradient θ/(N s²) and goes to the update rule as torch's `weight_decay` = 1/(N s²), so that MAP is seen to be weight
-decay and pSGLD can keep it out of V; any other prior is part of the loss.
+gradient θ/(N s²) and is passed to the update rule as torch's `weight_decay` = 1/(N s²): MAP is weight decay, and pSGLD
+can keep it out of V. Any other prior is part of the loss.
 
 A network with a variational posterior q has a KL in place of the prior of the weights that q covers:
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Potential:
-    """The minibatch estimate of Ū for every chain, and the parameter groups that hold prior and noise.
+    """The minibatch estimate of Ū for every chain, and the parameter groups that carry prior and noise.
 
     Args:
         chains: the networks.
@@ -56,7 +56,7 @@ class Potential:
     def __call__(self, x: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
         """Return the loss of every chain [K], for minibatches x [K, B, …], targets y [K, B] and the KL's weight β_t.
 
-        Its gradient is ∇Ū without a Gaussian prior, which `groups` hands to the update rule.
+        Its gradient is ∇Ū without a Gaussian prior, which `groups` passes to the update rule.
         """
         with joint_kl():
             outputs = self.chains(x)
@@ -92,7 +92,7 @@ class Potential:
 def kl_weight(kl: KL, epoch: float) -> float:
     """Return β_t: 0 to epoch a, then linear up to epoch b, the constant `kl.scale` from there on.
 
-    A KL that is full from the start pushes all weights to the prior before the data had a say (Sønderby et al. 2016;
+    With full weight from the start the KL pushes all weights to the prior before the data act (Sønderby et al. 2016;
     the released code of Molchanov et al. 2017 has a = 5, b = 20).
 
     Args:

@@ -36,7 +36,7 @@ class Noise:
     """Standard normals for a list of (stacked) parameters, one generator per chain.
 
     Chain k's numbers depend on ``seeds[k]`` and on how many were drawn before, not on the number of chains.
-    All numbers of a step are drawn into one flat buffer: one call per chain rather than one per tensor.
+    All numbers of a step are drawn into one flat buffer: one call per chain instead of one per tensor.
 
     Args:
         seeds: one seed per chain; its length K is the size of the tensors' leading axis when K > 1.
@@ -77,9 +77,9 @@ class Noise:
 
 @contextmanager
 def layer_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """Let stochastic layers draw from a stream of `seed` for the time of a ``with`` block.
+    """Let stochastic layers draw from a stream of `seed` within a ``with`` block.
 
-    They draw from torch's global generator, the only one that works under vmap; it is as it was afterwards. Under vmap
+    They draw from torch's global generator, the only one that works under vmap, and restore its state. Under vmap
     one call draws for all chains: this noise, unlike the samplers', does depend on how many chains run together.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -88,7 +88,7 @@ def layer_stream(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def stream_state(device: torch.device) -> Tensor:
-    """Return where the layers' stream is."""
+    """Return the state of the layers' stream."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 

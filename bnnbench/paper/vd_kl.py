@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import SEEN, Figure, Value
+from bnnbench.store.manifest import Manifest
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -40,7 +40,7 @@ def compute(folder: Path, quick: bool) -> None:
     generator = torch.Generator().manual_seed(seed)
     log_alpha = torch.arange(round(-8 / STEP), round(8 / STEP) + 1, dtype=torch.float64) * STEP
     forms = {name: (-getattr(kl, name)(log_alpha)).tolist() for name in FORMS}
-    with (folder / CURVE).open("w", newline="") as stream:
+    with (folder / CURVE).open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["log_alpha", "monte_carlo", "standard_error", *FORMS])
         for i, at in enumerate(log_alpha.tolist()):
@@ -50,7 +50,7 @@ def compute(folder: Path, quick: bool) -> None:
             cells = [0.5 * at - expected - kl.CONSTANT, error, *(forms[name][i] for name in FORMS)]
             writer.writerow([f"{at:.1f}", *(f"{cell:.6f}" for cell in cells)])
     facts = {**machine.describe(torch.device("cpu"), torch.get_num_threads()), "draws": draws, "seed": seed}
-    (folder / "manifest.json").write_text(json.dumps(facts, indent=2) + "\n")
+    Manifest(facts).write(folder)
 
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
@@ -60,7 +60,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
     from bnnbench.analysis.plots import style
 
-    columns, draws = _read(data), json.loads((data / "manifest.json").read_text())["draws"]
+    columns, draws = _read(data), Manifest.read(data)["draws"]
     x, exact, error = columns["log_alpha"], columns["monte_carlo"], columns["standard_error"]
     with matplotlib.rc_context(style.RC):
         width, height = style.PANEL
@@ -120,7 +120,7 @@ def _shown(name: str, x: Sequence[float]) -> list[int]:
 
 def _read(data: Path) -> dict[str, list[float]]:
     try:
-        with (data / CURVE).open(newline="") as stream:
+        with (data / CURVE).open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except FileNotFoundError:
         raise BnnbenchError(f"{data / CURVE}: no such file. Make it: make figures FIG=vd_kl") from None

@@ -52,6 +52,11 @@ class Run:
         return self.manifest.status or "unknown"
 
     @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.manifest.finished
+
+    @property
     def seed(self) -> int | None:
         seed = self.config.get("seed")
         return seed if isinstance(seed, int) else None

@@ -1,7 +1,7 @@
 """Many runs: all checked before the first starts, none done twice, none stopping the others.
 
-`plan` makes jobs from lists of overrides, `sweep` does what is left of them, `report` tells how far they are and how
-they ended, `jobs` is their vocabulary. `launchers` are the places where runs take place, one file each.
+`plan` makes jobs from lists of overrides, `sweep` runs those that remain, `report` shows their progress and how they
+ended, `jobs` defines the terms. `launchers` are the places where runs take place, one file each.
 `hydra_plugin` is the one module that knows Hydra's plug-ins; everything else here can be called without Hydra's
 objects.
 

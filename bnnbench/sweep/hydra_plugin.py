@@ -44,7 +44,7 @@ class Request:
         launcher: where the runs take place.
         config_dirs: further folders of yaml files.
         common: Hydra's own overrides, the same for every run.
-        method: the method that is chosen where `overrides` name none.
+        method: the method in use where `overrides` name none.
     """
 
     overrides: list[str]
@@ -64,7 +64,7 @@ _action: Callable[[Request], None] = run_sweep
 
 @contextmanager
 def sweeping_by(action: Callable[[Request], None]) -> Iterator[None]:
-    """Let `action` do what is asked of the sweeper for the time of a ``with`` block."""
+    """Let `action` handle what the sweeper is asked for, within a ``with`` block."""
     global _action
     before, _action = _action, action
     try:
@@ -77,7 +77,7 @@ class Sweeper(HydraSweeper):
     """Every combination of the values given.
 
     Args:
-        params: swept keys that stand in a file, as ``key: "1,2,3"``.
+        params: swept keys from a file, as ``key: "1,2,3"``.
     """
 
     def __init__(self, params: dict[str, str] | None = None) -> None:
@@ -85,7 +85,7 @@ class Sweeper(HydraSweeper):
         self.params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over, and make the launcher."""
+        """Keep what Hydra hands over, and make the launcher."""
         self.config = config
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -101,10 +101,10 @@ class Sweeper(HydraSweeper):
 
 
 class _AsHydraLauncher(HydraLauncher):
-    """Hydra's half of a launcher: what it calls for a sweeper that is not ours."""
+    """Hydra's side of a launcher: the methods it calls for a sweeper other than ours."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra hands over. The task function is not used: every job is a run."""
+        """Keep what Hydra hands over. The task function is not used: every job is a run."""
         assert isinstance(self, Launcher)
         self.check()
         self.config = config
@@ -123,7 +123,7 @@ class _AsHydraLauncher(HydraLauncher):
 
 
 class _Foreign(Launcher):
-    """A launcher of Hydra's or of somebody else: the runs' own records say how they ended."""
+    """A launcher of Hydra's or of a third party: the runs' own records tell how they ended."""
 
     def __init__(self, launcher: HydraLauncher) -> None:
         self.launcher = launcher
@@ -132,7 +132,7 @@ class _Foreign(Launcher):
         """Run `jobs` and return how each ended."""
         from bnnbench.store.folder import is_finished
 
-        observer.close()  # it writes as it likes
+        observer.close()  # its output is its own
         returns = self.launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
         return {
             job: Outcome(Status.FINISHED) if is_finished(job.path) else Outcome(Status.FAILED, _why(returned))
@@ -146,7 +146,7 @@ _FAILURES = (Status.FAILED, Status.STOPPED)
 @functools.cache
 def register() -> None:
     """Make the sweeper and the launchers known to Hydra."""
-    plugins = Plugins.instance()  # looks for those that are installed
+    plugins = Plugins.instance()  # discovers those that are installed
     try:
         parent = importlib.import_module("hydra_plugins")
     except ImportError:

@@ -1,4 +1,4 @@
-"""The runs of a sweep: what each is made of, and how it ended."""
+"""The runs of a sweep: what defines each, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Status(StrEnum):
     RESUMED = "resumed"  # and finished: it continued from a checkpoint
     SKIPPED = "skipped"  # it had finished before
     FAILED = "failed"
-    STOPPED = "stopped"  # by something outside the run: a signal to its process, a folder that cannot be written
+    STOPPED = "stopped"  # by something outside the run: a signal to its process, a folder that cannot be written to
     IN_USE = "in use"  # another process is writing it
     INTERRUPTED = "interrupted"  # by the user; it resumes
     NOT_STARTED = "not started"
 
 
 class Outcome(NamedTuple):
-    """How a run ended, why if it did not reach its end, and the seconds it took. Plain, to be pickled."""
+    """How a run ended, why if it did not reach its end, and the seconds it took. Plain data, to be pickled."""
 
     status: Status
     why: str = ""
@@ -51,6 +51,6 @@ class Job:
 
 
 def labels(jobs: Sequence[Sequence[str]]) -> list[str]:
-    """Return of every job the overrides that are not the same in all of them."""
+    """Return for every job the overrides that are not the same in all of them."""
     common = set(jobs[0]).intersection(*jobs) if len(jobs) > 1 else set()
     return [" ".join(o for o in overrides if o not in common) for overrides in jobs]

@@ -1,4 +1,4 @@
-"""From the overrides of a sweep to its jobs: all of them checked before the first one starts, equal ones only once."""
+"""From the overrides of a sweep to its jobs: all checked before the first one starts, duplicates merged."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = (
             raise
         raise translated from error
     if not found:
-        raise ConfigError("The sweep has no run: one of the keys was given no value, as by range(0,0) or glob(x*).")
+        raise ConfigError("The sweep has no runs: one of the keys was given no value, as by range(0,0) or glob(x*).")
     return [list(combination) for combination in found]
 
 
@@ -48,7 +48,7 @@ def plan(
     common: Sequence[str] = (),
     first: int = 0,
 ) -> list[Job]:
-    """Return the job of each of `combinations`, all of them checked; equal runs are one and the same job.
+    """Return the job of each of `combinations`, all of them checked; equal runs share one job.
 
     Args:
         combinations: the overrides of each run.
@@ -82,7 +82,7 @@ def plan(
 
 
 def check_sizes(jobs: Sequence[Job]) -> None:
-    """Check what depends on the data, of each dataset once. Data that cannot be read are their run's own failure.
+    """Check what depends on the data, reading each dataset once. Data that cannot be read fail their own run.
 
     Raises:
         ConfigError: one line for every distinct problem.
@@ -96,14 +96,14 @@ def check_sizes(jobs: Sequence[Job]) -> None:
             check_size(check(job.raw), sizes)
         except ConfigError as error:
             problems.setdefault(" ".join(str(error).split()), []).append(job.overrides)
-        except Exception:  # data that are missing, or a reader with a fault
+        except Exception:  # missing data, or a faulty reader
             continue
     if problems:
         raise ConfigError(_refusal(problems, [job.overrides for job in jobs]))
 
 
 def _refusal(problems: Mapping[str, Sequence[Sequence[str]]], combinations: Sequence[Sequence[str]]) -> str:
-    """Return a line for every problem, with the overrides that all runs which have it share, and others do not.
+    """Return a line for every problem, with the overrides shared by all runs that have it and by no other.
 
     Args:
         problems: a line → the combinations that have this problem.

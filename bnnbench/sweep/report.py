@@ -1,6 +1,6 @@
-"""What a sweep says: on a terminal a bar for all and one for each run in progress, elsewhere a line for each end.
+"""The output of a sweep: on a terminal a bar for all and one for each run in progress, elsewhere a line for each end.
 
-How far a run is stands in its own files, wherever it takes place.
+The progress of a run is read from its own files, wherever it takes place.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEANINGS = {
     Status.SKIPPED: "finished before",
     Status.FAILED: "",
     Status.STOPPED: "",
-    Status.IN_USE: "another process is writing them; the same command later does what is left",
+    Status.IN_USE: "another process is writing them; run the same command again later",
     Status.INTERRUPTED: "the same command resumes them",
     Status.NOT_STARTED: "the same command runs them",
 }
@@ -74,10 +74,10 @@ class SweepReporter:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def started(self, job: Job) -> None:
-        """Take note that `job` was handed out; its bar comes when it says itself that it runs."""
+        """Note that `job` was handed out; its bar appears once its manifest says that it runs."""
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """Say how `job` ended."""
+        """Report how `job` ended."""
         self.ended_count += 1
         if self._bar is not None:
             if job in self._tasks:
@@ -97,11 +97,11 @@ class SweepReporter:
             print(lines, file=sys.stderr, flush=True)
 
     def scores(self, job: Job) -> str:
-        """Return what a run that finished has reached."""
+        """Return the scores of a finished run, in words."""
         return closing_summary(job.path)
 
     def look(self, running: Collection[Job]) -> None:
-        """Bring the bars to where the runs are, twice a second."""
+        """Update the bars, twice a second."""
         if self._bar is None or time.perf_counter() - self._looked < 0.5:
             return
         self._looked = time.perf_counter()
@@ -118,24 +118,24 @@ class SweepReporter:
         self._show_all(share)
 
     def _show_all(self, share: float) -> None:
-        """Bring the bar of all runs to those that ended and the `share` that the others have done."""
+        """Set the bar of all runs to those that ended plus the `share` that the others have done."""
         if self._bar is not None:
             place = f"{self.ended_count}/{self.total}"
             self._bar.update(self._all, completed=self.ended_count + share, place=place)
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
     def close_with(self, outcomes: Mapping[Job, Outcome]) -> None:
-        """Write how all runs of the sweep ended: counts, and why those failed that did."""
+        """Write how all runs of the sweep ended: counts, and the reasons of failures."""
         self.console.print(sweep_table(outcomes))
 
 
 def sweep_table(outcomes: Mapping[Job, Outcome]) -> Table:
-    """Return the table of how many runs ended in which way, and of those that failed why."""
+    """Return the table of how many runs ended in which way, with the reasons of failures."""
     table = Table()
     table.add_column("sweep", overflow="fold")
     table.add_column("runs", justify="right", overflow="fold")

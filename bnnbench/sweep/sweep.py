@@ -19,7 +19,7 @@ def sweep(
     *,
     common: Sequence[str] = (),
 ) -> None:
-    """Check all runs of a sweep, do what is left to do, and say how each ended.
+    """Check all runs of a sweep, run those that remain, and report how each ended.
 
     Args:
         overrides: with several values for some keys, see `bnnbench.sweep.plan.combinations`.
@@ -49,7 +49,7 @@ def sweep(
         if todo:
             outcomes |= launcher.run(todo, reporter)
     for job, outcome in outcomes.items():
-        if outcome.status == Status.IN_USE and is_finished(job.path):  # the other process came to its end meanwhile
+        if outcome.status == Status.IN_USE and is_finished(job.path):  # the other process finished it meanwhile
             outcomes[job] = Outcome(Status.SKIPPED)
     reporter.close_with(outcomes)
     raise_for(outcomes)
@@ -66,7 +66,7 @@ def _opening(combinations: int, jobs: int, todo: int) -> str:
 
 
 def raise_for(outcomes: Mapping[Job, Outcome]) -> None:
-    """Return if all runs are finished; otherwise raise the error that decides how the command ends."""
+    """Return if all runs are finished; otherwise raise the error that sets the exit code."""
     found = [outcome.status for outcome in outcomes.values()]
     if Status.INTERRUPTED in found or Status.NOT_STARTED in found:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What a search leaves: best/<method>-<hash8>.yaml, to be run with ``+best=…``, and a closing table."""
+"""The results of a search: best/<method>-<hash8>.yaml, to be run with ``+best=…``, and a closing table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_best(search: Search, trials: int, parser: OverridesParser) -> Path | N
     study, best = search.study, search.study.best(trials)
     if best is None:
         return None
-    # Where and on what a run is made is for whoever runs the best settings to say.
+    # Device, threads and folders are for whoever runs the best settings to choose.
     left_out = {"seed", "eval.splits", *declared_as("place")}
     groups, values = [], OmegaConf.create({})
     for override in parser.parse_overrides([*search.overrides, *study.overrides(best)]):
@@ -66,7 +66,7 @@ def write_best(search: Search, trials: int, parser: OverridesParser) -> Path | N
 
 
 def report(searches: Sequence[Search], files: Sequence[Path | None], trials: int, config_dirs: Sequence[str]) -> None:
-    """Print a row for every method, and how to run what is best."""
+    """Print a row for every method, and how to run the best settings."""
     console = make_console()
     console.print(_table(searches, trials))
     for search in searches:
@@ -90,7 +90,7 @@ def report(searches: Sequence[Search], files: Sequence[Path | None], trials: int
 
 
 def _quoted(path: str) -> str:
-    """Return `path` as a value in Hydra's grammar."""
+    """Return `path` quoted as a value in Hydra's grammar."""
     return path if re.fullmatch(r"[\w./+-]+", path) else QuotedString(path, Quote.double).with_quotes()
 
 

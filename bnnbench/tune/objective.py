@@ -1,4 +1,4 @@
-"""The objective of a search: a measure on the validation split, unseen by trials and by all that they start from."""
+"""The objective of a search: a measure on validation points that neither the trials nor their warm starts have seen."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def check_start(raw: Mapping[str, Any]) -> None:
     folder = raw["method"]["init_from"]
     try:
         there = load_run(Path(folder).expanduser()).config if folder else None
-    except BnnbenchError:  # no run: to start from it says so
+    except BnnbenchError:  # not a run: starting from it reports that
         return
     if there is None or there["dataset"].get("name") != raw["dataset"]["name"]:
         return

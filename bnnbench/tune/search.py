@@ -17,10 +17,10 @@ class Search:
     Attributes:
         method: as typed.
         overrides: of every trial.
-        space: what is searched over.
+        space: the search space.
         config: the resolved configuration without the values of a trial.
         study: the trials.
-        measure: by which they are judged.
+        measure: by which trials are judged.
     """
 
     method: str

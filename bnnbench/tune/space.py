@@ -1,9 +1,9 @@
-"""What `bnnbench tune` searches over: Hydra's sweeps, read as Optuna's distributions.
+"""The search space of `bnnbench tune`: Hydra's sweeps, read as Optuna's distributions.
 
-method.optimizer.lr=tag(log,interval(1e-4,1))      any number between the two, on a logarithmic scale
+method.optimizer.lr=tag(log,interval(1e-4,1))      any number in between, on a logarithmic scale
 batch_size=int(interval(20,200))                any whole number
-members.thin=range(50,201,50)                   these numbers, and their order counts
-model.activation=choice(relu,tanh)              these words, or relu,tanh
+members.thin=range(50,201,50)                   these numbers, in order
+model.activation=choice(relu,tanh)              these words; also written relu,tanh
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 LR = "method.optimizer.lr"
 FACTOR = 30  # the default space is the step size, from a FACTOR-th of its value to FACTOR times it
 DIGITS = 4  # that a drawn number keeps
-EDGE = 0.05  # of its range: so near to an end, the best is said to lie at the edge
+EDGE = 0.05  # of its range: a best value this near to an end is reported as lying at the edge
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Dimension:
         return f"{self.key}={value}"
 
     def rounded(self, value: Any) -> Any:
-        """Return a drawn `value` with as many digits as anybody would type, and tell the space's ends apart."""
+        """Return a drawn `value` with as many digits as one would type, or as keep the ends of the space distinct."""
         d = self.distribution
         if not isinstance(d, FloatDistribution):
             return value
@@ -55,7 +55,7 @@ class Dimension:
         return min(max(float(f"{value:.{digits}g}"), d.low), d.high)
 
     def find(self, value: Any) -> Any:
-        """Return `value`, of a configuration, as a trial has it; None if it lies outside."""
+        """Return the `value` of a configuration as a trial holds it; None if it lies outside the space."""
         d = self.distribution
         if isinstance(d, CategoricalDistribution):
             return next((choice for choice in d.choices if _is(choice, value)), None)
@@ -65,7 +65,7 @@ class Dimension:
         return typed if typed == value and d._contains(typed) else None
 
     def samples(self) -> list[Any]:
-        """Return all choices, or the two ends of a range, and with them a fraction if it has any."""
+        """Return all choices, or the two ends of a range, and a fraction between them if it has any."""
         d = self.distribution
         if isinstance(d, CategoricalDistribution):
             return list(d.choices)
@@ -73,7 +73,7 @@ class Dimension:
         return [d.low, *([self.rounded(d.low + 0.618 * (d.high - d.low))] if fractions else []), d.high]
 
     def at_edge(self, value: Any) -> bool:
-        """Whether `value` is so near to an end of a range that a better one may lie beyond."""
+        """Whether `value` is so near to an end of its range that a better one may lie beyond."""
         d = self.distribution
         if isinstance(d, CategoricalDistribution) or d.single():
             return False
@@ -112,28 +112,28 @@ class Question:
 
 
 def read(overrides: Sequence[Override]) -> Question:
-    """Return what `overrides` ask for.
+    """Return the search that `overrides` describe.
 
     Raises:
-        ConfigError: a key that cannot be searched over or stands twice, an empty range, an unknown tag.
+        ConfigError: a key that cannot be searched over or is given twice, an empty range, an unknown tag.
     """
     methods: list[str] = []
     fixed: list[Override] = []
     space: dict[str, Dimension] = {}
     typed: dict[tuple[str, str | None], Override] = {}
-    # They say what is compared, on what and where it lies, or nothing: one value each.
+    # They decide what is compared, on which data and in which folder, or have no effect: one value each.
     given = {"dataset", "experiment", *not_compared(), *declared_as("always", "place", "label")}
     for override in overrides:
         key = override.key_or_group
         if override.is_delete():
-            raise ConfigError(f"{override.input_line}: a search takes values, and cannot take a key away.")
+            raise ConfigError(f"{override.input_line}: a search varies values and cannot remove a key.")
         before = typed.setdefault((key, override.package), override)
-        if before is not override:  # the last one would count, and silently
+        if before is not override:  # the last one would win, silently
             raise ConfigError(
                 f"{before.input_line} {override.input_line}: give {key} once, several values as {key}=a,b."
             )
         if key == "chosen":
-            raise ConfigError(f"{override.input_line}: a search writes itself how its settings are chosen.")
+            raise ConfigError(f"{override.input_line}: the search itself records how its settings were chosen.")
         if key == "method":
             several = override.is_choice_sweep()
             if not several and (override.is_sweep_override() or not isinstance(override.value(), str)):
@@ -145,16 +145,14 @@ def read(overrides: Sequence[Override]) -> Question:
         elif not override.is_sweep_override():
             fixed.append(override)
         elif within(key, given):
-            raise ConfigError(
-                f"{override.input_line}: one search is for one value of {key}; give a search to each value."
-            )
+            raise ConfigError(f"{override.input_line}: a search has one value of {key}; start one search per value.")
         else:
             space[key] = dimension(override)
     return Question(methods, fixed, [space[key] for key in sorted(space)])  # in whatever order they were typed
 
 
 def dimension(override: Override) -> Dimension:
-    """Return what a swept `override` may become.
+    """Return the distribution of a swept `override`.
 
     Raises:
         ConfigError: it is empty, its numbers make no range, or its tag is unknown.
@@ -168,31 +166,31 @@ def dimension(override: Override) -> Dimension:
     if override.is_choice_sweep():
         choices = tuple(sorted(set(override.sweep_string_iterator())))  # shuffle(a,b) is the same search
         if not choices:
-            raise ConfigError(f"{words}: there is nothing to choose from.")
+            raise ConfigError(f"{words}: there are no choices.")
         if log:
             raise ConfigError(f"{words}: a logarithmic scale is for interval(a,b).")
         return Dimension(key, CategoricalDistribution(choices))
     low, high, step = _range(swept, words) if override.is_range_sweep() else (swept.start, swept.end, None)
     if not (low < high or (low == high and step)) or math.inf in (-low, high):
-        raise ConfigError(f"{words}: an interval goes from a smaller number to a larger one.")
+        raise ConfigError(f"{words}: an interval runs from a smaller number to a larger one.")
     if log and (low <= 0 or step not in (None, 1)):
         raise ConfigError(f"{words}: a logarithmic scale is for numbers above 0, without steps.")
     try:
         if isinstance(low, int) and isinstance(high, int):
             return Dimension(key, IntDistribution(low, high, log=log, step=step or 1))
         return Dimension(key, FloatDistribution(low, high, log=log, step=step))
-    except InvalidOperation:  # of numbers with more digits than Optuna counts in
-        raise ConfigError(f"{words}: more steps than can be told apart. Take larger ones, or interval(a,b).") from None
+    except InvalidOperation:  # numbers with more digits than Optuna resolves
+        raise ConfigError(f"{words}: the steps are too small. Take larger ones, or interval(a,b).") from None
 
 
 def _range(swept: Any, words: str | None) -> tuple[Any, Any, Any]:
-    """Return the least and the greatest number of Hydra's ``range``, whose end does not belong to it, and its step."""
+    """Return the least and the greatest number of Hydra's ``range``, whose end is excluded, and its step."""
     numbers = (swept.start, swept.stop, swept.step)
     start, stop, step = (Decimal(str(number)) for number in numbers)
     finite = start.is_finite() and stop.is_finite() and step.is_finite()
     count = math.ceil((stop - start) / step) if finite and step else 0
     if count < 1:
-        raise ConfigError(f"{words}: the range is empty; its end does not belong to it.")
+        raise ConfigError(f"{words}: the range is empty; its end is excluded.")
     typed = int if all(isinstance(number, int) for number in numbers) else float
     low, high = sorted((start, start + (count - 1) * step))
     return typed(low), typed(high), typed(abs(step))
@@ -211,7 +209,7 @@ def around(lr: Any) -> Dimension:
 
 
 def corners(space: Sequence[Dimension]) -> list[list[str]]:
-    """Return overrides that show what is wrong with `space`, if anything: all samples of every key once."""
+    """Return overrides that expose what is wrong with `space`, if anything: every sample of every key once."""
     first = [d.override(d.samples()[0]) for d in space]
     found = [first]
     for i, d in enumerate(space):

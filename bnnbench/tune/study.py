@@ -1,4 +1,4 @@
-"""The trials of one method's search, kept in a file of Optuna that a crash at any instant leaves whole.
+"""The trials of one method's search, stored in an Optuna file that survives a crash at any instant.
 
 A trial is written down with all its values before its run starts, and its score once the run has ended. Trials come in
 rounds, first `STARTUP` of them, drawn at random (trial 0 being the settings as they stand), then `ROUND` at a time, by
@@ -27,16 +27,16 @@ from sqlalchemy.pool import QueuePool
 from bnnbench.errors import BnnbenchError, InUseError
 from bnnbench.tune.space import Dimension
 
-STARTUP = 10  # trials drawn at random; more than one key wants more, but budgets are small
-ROUND = 5  # trials that do not know of one another's scores
+STARTUP = 10  # trials drawn at random; several keys would warrant more, but budgets are small
+ROUND = 5  # trials drawn without one another's scores
 
 
 class Study:
     """One method's trials; a context manager, so that no two processes search in the same file.
 
     Args:
-        file: where they are kept; one for each space and seed.
-        space: what is searched over.
+        file: where they are stored; one for each space and seed.
+        space: the search space.
         start: the values of trial 0, or None.
         seed: of the search.
         maximize: whether a larger score is better.
@@ -73,8 +73,8 @@ class Study:
         except Exception as error:  # SQLAlchemy's, of many kinds
             self._lock.release()
             raise BnnbenchError(
-                f"{self.file}: damaged, or not to be written ({str(error).splitlines()[0]}). "
-                "Without it the search starts anew, and finds finished runs finished."
+                f"{self.file}: damaged, or not writable ({str(error).splitlines()[0]}). "
+                "Remove it and the search starts over; finished runs are not run again."
             ) from error
         return self
 
@@ -92,7 +92,7 @@ class Study:
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        """Put into words what keeps the file from being read or written: a full disk, a lock, a disk that went away."""
+        """Explain why the file cannot be read or written: a full disk, a lock, a disk that went away."""
         try:
             yield
         except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
@@ -101,27 +101,27 @@ class Study:
             raise BnnbenchError(f"{self.file}: {why}. Nothing is lost: the same command goes on.") from error
 
     def trials(self, count: int) -> list[FrozenTrial]:
-        """Return the first `count` trials: an equal number for every method, whatever a search before went on to."""
+        """Return the first `count` trials: the same number for every method, even if an earlier search made more."""
         with self._reachable():
             return self._study.get_trials(deepcopy=False)[:count]
 
     def round(self, count: int) -> list[FrozenTrial]:
-        """Return the trials to run next, of `count` in all: those begun before, and new ones to complete the round."""
+        """Return the trials to run next, of `count` in all: those already begun, and new ones to complete the round."""
         held = self.trials(count)
         first = next((trial.number for trial in held if not trial.state.is_finished()), len(held))
         end = STARTUP if first < STARTUP else first + ROUND - (first - STARTUP) % ROUND
         for number in range(len(held), min(end, count)):
             values = self.start if number == 0 and self.start is not None else self._draw(number)
-            # All of a trial in one transaction: it is there with its values, or it is not there.
+            # A trial in one transaction: it is stored with its values, or not at all.
             with self._reachable():
                 self._study.add_trial(self._begun(values))
         return [trial for trial in self.trials(count) if not trial.state.is_finished()]
 
     def tell(self, trial: FrozenTrial, score: float | None) -> None:
-        """Write down the `score` of `trial`; None: it failed, which the search takes for worse than any score."""
+        """Record the `score` of `trial`; None: it failed, which the search treats as worse than any score."""
         with self._reachable():
             if score is None:
-                self._study.tell(trial.number, state=TrialState.PRUNED)  # what Optuna calls failed, its sampler ignores
+                self._study.tell(trial.number, state=TrialState.PRUNED)  # Optuna's sampler ignores the state FAIL
             else:
                 self._study.tell(trial.number, score)
 
@@ -136,7 +136,7 @@ class Study:
         return min(done)[-1] if done else None  # no two have one number
 
     def failed(self, count: int) -> int:
-        """Return how many of the first `count` trials failed."""
+        """Return the number of the first `count` trials that failed."""
         return sum(trial.state == TrialState.PRUNED for trial in self.trials(count))
 
     def overrides(self, trial: FrozenTrial) -> list[str]:
@@ -161,12 +161,12 @@ class Study:
         stream = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            # A trial that has no score yet counts as a bad one, so that those of a round keep their distance.
+            # A trial without a score yet counts as a bad one, so that the trials of a round keep their distance.
             sampler = optuna.samplers.TPESampler(
                 seed=stream, n_startup_trials=STARTUP, multivariate=True, constant_liar=True
             )
             copy = optuna.create_study(sampler=sampler, direction=self._direction)
-            # Scores of its own round are there if the search was asked for fewer trials first.
+            # Scores of its own round exist if the search was first asked for fewer trials.
             copy.add_trials([t if t.number < known else self._begun(t.params) for t in self.trials(number)])
             drawn = copy.ask(self._distributions).params
         return {d.key: d.rounded(drawn[d.key]) for d in self.space}

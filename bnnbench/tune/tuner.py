@@ -39,11 +39,11 @@ from bnnbench.tune.space import Dimension, Question, around, corners, read
 from bnnbench.tune.study import Study
 
 TAKEN_UP_AGAIN = (Status.IN_USE, Status.INTERRUPTED, Status.NOT_STARTED)
-NAME = "tune"  # of the runs, if none is given: not among those that `bnnbench run` makes
+NAME = "tune"  # of the runs, by default: apart from those that `bnnbench run` makes
 
 
 class Tuner:
-    """The searches of all methods, round by round side by side.
+    """The searches of all methods, side by side, round by round.
 
     Args:
         trials: of each method.
@@ -55,7 +55,7 @@ class Tuner:
         self.trials, self.metric, self.seed = trials, metric, seed
 
     def search(self, request: Request) -> None:
-        """Do the trials that are left, then say which settings are best and write them down.
+        """Run the remaining trials, then report the best settings and write them to files.
 
         Raises:
             ConfigError: settings or space are wrong; nothing was started.
@@ -76,11 +76,11 @@ class Tuner:
         for search, file in zip(searches, files, strict=True):
             if file is None:
                 raise BnnbenchError(
-                    f"method={search.method}: all {self.trials} trials failed, and the folders of their runs say why."
+                    f"method={search.method}: all {self.trials} trials failed; the folders of their runs say why."
                 )
 
     def _search(self, method: str, question: Question) -> Search:
-        """Return the search of `method`, everything checked and nothing begun.
+        """Return the search of `method`, with everything checked and nothing started.
 
         Raises:
             ConfigError: what is wrong, and of which method.
@@ -89,9 +89,7 @@ class Tuner:
         overrides.append(f"method={method}")
         given = {o.key_or_group for o in question.fixed}
         overrides += [] if "name" in given else [f"name={NAME}"]
-        overrides += (
-            [] if "eval.splits" in given else ["eval.splits=[valid]"]
-        )  # nobody is to look at the test split yet
+        overrides += [] if "eval.splits" in given else ["eval.splits=[valid]"]  # the test split is not looked at yet
         try:
             raw = self._compose(overrides)
             measure = check_objective(raw, self.metric)
@@ -119,7 +117,7 @@ class Tuner:
         return compose([*self.request.common, *overrides], self.request.config_dirs)
 
     def _do(self, searches: Sequence[Search]) -> None:
-        """Run all trials that are left."""
+        """Run the remaining trials."""
         done = sum(t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
         with _Reporter(self.trials * len(searches) - done, make_console(), searches[0].measure) as reporter:
             reporter.say(self._opening(searches, done))
@@ -134,13 +132,14 @@ class Tuner:
         return "\n".join([words + (f"; {done} of {total} are done" if done else ""), *spaces])
 
     def _round(self, begun: Sequence[tuple[Search, FrozenTrial]], reporter: SweepReporter) -> None:
-        """Run the trials `begun` and write down how each ended."""
+        """Run the trials `begun` and record how each ended."""
         jobs: dict[Path, Job] = {}
         job_of: list[Job | None] = []
         for search, trial in begun:
             job = self._job(search, trial, reporter)
             job_of.append(None if job is None else jobs.setdefault(job.path.absolute(), job))
-        outcomes = {job: Outcome(Status.FINISHED) for job in jobs.values()}  # if so before, and not told
+        # Those finished in an earlier search, which stopped before it recorded them, are not run again.
+        outcomes = {job: Outcome(Status.FINISHED) for job in jobs.values()}
         todo = [job for job in outcomes if not is_finished(job.path)]
         outcomes |= self.request.launcher.run(todo, reporter) if todo else {}
         self._refuse_hopeless(begun, job_of, outcomes)
@@ -150,21 +149,15 @@ class Tuner:
                 continue
             if job is None or outcomes[job].status == Status.FAILED:
                 search.study.tell(trial, None)
-            elif outcomes[job].status not in (
-                Status.IN_USE,
-                Status.INTERRUPTED,
-                Status.NOT_STARTED,
-            ):  # these are taken up again
+            elif outcomes[job].status not in (Status.IN_USE, Status.INTERRUPTED, Status.NOT_STARTED):  # to be resumed
                 search.study.tell(trial, score(job.path, self.metric))
         ends = {outcome.status for outcome in outcomes.values()}
         if ends & {Status.INTERRUPTED, Status.NOT_STARTED}:
             raise KeyboardInterrupt
         for job, outcome in outside.items():
-            raise BnnbenchError(
-                f"{job}: {' '.join(outcome.why.splitlines())}\nThe same command goes on with this trial."
-            )
+            raise BnnbenchError(f"{job}: {' '.join(outcome.why.splitlines())}\nThe same command resumes this trial.")
         if Status.IN_USE in ends:
-            raise InUseError("Some trials are in use by another process; the same command later goes on with them.")
+            raise InUseError("Some trials are in use by another process; run the same command again later.")
 
     def _job(self, search: Search, trial: FrozenTrial, reporter: SweepReporter) -> Job | None:
         """Return the run of `trial`; None if its values do not go together."""
@@ -189,10 +182,10 @@ class Tuner:
         job_of: Sequence[Job | None],
         outcomes: Mapping[Job, Outcome],
     ) -> None:
-        """Raise if no trial of a method has ever made a folder: not its values are wrong then, but the data, say.
+        """Raise if no trial of a method has ever made a folder: then not its values are at fault but the data, say.
 
         Raises:
-            BnnbenchError: with the reason. The trials stay as they are, and the same command runs them.
+            BnnbenchError: with the reason. The trials are kept, and the same command runs them.
         """
         for search in {id(s): s for s, _ in begun}.values():
             mine = [job for (s, _), job in zip(begun, job_of, strict=True) if s is search and job is not None]
@@ -207,7 +200,7 @@ class Tuner:
 
 
 class _Reporter(SweepReporter):
-    """Progress of all searches: as that of a sweep, but what is the same in every round is said once."""
+    """Progress of all searches: like that of a sweep, but what is the same in every round is printed once."""
 
     def __init__(self, total: int, console: Console, measure: Measure) -> None:
         super().__init__(total, console)
@@ -225,12 +218,12 @@ class _Reporter(SweepReporter):
 
 
 def _start(raw: Mapping[str, Any], choices: Mapping[str, str], space: Sequence[Dimension]) -> dict[str, Any] | None:
-    """Return the values that the settings have as they stand, for trial 0; None if the space does not hold them.
+    """Return the present values of the settings, for trial 0; None if they lie outside the space.
 
     Args:
         raw: the settings.
         choices: group → the name of its file, ``schedule`` → ``constant``.
-        space: what is searched over.
+        space: the search space.
     """
     values = {}
     for d in space:

@@ -105,7 +105,7 @@ WRONG_WORD = [
     ("method.norm=bath", "method.norm=bath: input should be 'none', 'batch' or 'layer'. Did you mean 'batch'"),
     ("method.bn_stats=x", "method.bn_stats=x: input should be 'running'"),
     ("method.optimizer.gamma=foo", "method.optimizer.gamma=foo: input should be 'none', 'exact' or 'hutchinson'"),
-    ("results='~nobody_here/x'", "results=~nobody_here/x: input should not begin with the ~ of a user"),
+    ("results='~nobody_here/x'", "results=~nobody_here/x: input should not begin with the ~ of an unknown user"),
     ("method.optimizer.name=psgdl", "method.optimizer.name=psgdl: no such update rule. Did you mean 'psgld'"),
     ("method.optimizer.name=nopkg.rule", "nopkg.rule: not found .* PYTHONPATH"),
     ("method.predictive.name=sample", "method.predictive.name=sample: no such choice. Did you mean 'samples'"),

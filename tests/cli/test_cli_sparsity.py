@@ -82,7 +82,7 @@ def test_a_reloaded_network_that_differs_ends_with_an_error(sparse, bnnbench, mo
     done = bnnbench("export", str(sparse))
     assert done.exit_code == 1
     assert "NOT the run's" in done.stdout
-    assert "does not predict what the run does: network.pt by up to" in done.stderr
+    assert "does not predict as the run does: network.pt by up to" in done.stderr
 
 
 @pytest.mark.parametrize("verb", ["sparsity", "export"])
@@ -97,7 +97,7 @@ def test_what_is_no_trained_run_is_said_in_a_line(verb, sparse, bnnbench, here):
     (sparse / "checkpoint.pt").unlink()
     assert_refused(bnnbench(verb, str(sparse)), "the run is finished, but its checkpoint.pt is missing.*force=true")
     (here / "file").write_text("")
-    assert_refused(bnnbench(verb, "file"), "file is a file, and not one of a run. Give a run's folder")
+    assert_refused(bnnbench(verb, "file"), "file is a file, but not one of a run. Give a run's folder")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_what_force_makes_again_can_be_exported(sparse, bnnbench):
         (("sparsity", "--thresholds", "low"), "--thresholds low: give numbers"),
         (("sparsity", "--thresholds", "0:1:0"), "--thresholds 0:1:0: give numbers"),
         (("sparsity", "--formats", "pgn"), "formats: no 'pgn'. Did you mean 'png'"),
-        (("export", "--threshold", "3"), "--threshold: without --sparse the layers' own holds"),
+        (("export", "--threshold", "3"), "--threshold: without --sparse the layers' own applies"),
         (("export", "--sparse", "--threshold", "inf"), "--threshold inf: give a number"),
     ],
 )

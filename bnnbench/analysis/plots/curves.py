@@ -255,7 +255,7 @@ def _caption(ax: Axes, panel: Panel) -> None:
         facts.append(_count(chains, "chain") + " each")
     if any(line.bold.seeds * line.bold.chains > 1 for line in lines):
         facts.append("band: mean ± 1 s.e.")
-    unfinished = sum(run.status != "finished" for run in runs)
+    unfinished = sum(not run.finished for run in runs)
     facts += [f"{unfinished} of {len(runs)} runs not finished"] if unfinished else []
     facts += [f"no values: {', '.join(dict.fromkeys(panel.missing))}"] if panel.missing else []
     # A line may break between facts, not inside one.

@@ -64,7 +64,7 @@ def verify(root: Path, *, name: str, folder: str) -> list[str]:
 @cache
 def checksums(folder: str) -> dict[str, Checksum]:
     """Return file name → checksum for one of the sets."""
-    lines = (line.split() for line in CHECKSUMS.read_text().splitlines() if not line.startswith("#"))
+    lines = (line.split() for line in CHECKSUMS.read_text("utf-8").splitlines() if not line.startswith("#"))
     split = ((digest, *path.split("/")) for digest, path in lines)
     return {file: Checksum("sha256", digest, words=True) for digest, owner, file in split if owner == folder}
 

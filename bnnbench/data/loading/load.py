@@ -29,7 +29,7 @@ def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> Source
     source = read(dataset)[1]
     for name in ood:
         try:
-            own_options(find_source(name), {}, where=name)  # its options take their defaults
+            own_options(find_source(name), {}, where=name)  # with its default options
         except ConfigError as error:
             raise ConfigError(f"eval.ood: {error}") from None
     if twice := {name for name in ood if list(ood).count(name) > 1}:
@@ -38,10 +38,10 @@ def check_dataset(dataset: Mapping[str, Any], ood: Sequence[str] = ()) -> Source
 
 
 def check_targets(dataset: Mapping[str, Any], targets: Targets) -> None:
-    """Check what a ``conf/dataset`` entry says about targets against the task that knows them.
+    """Check the settings of a ``conf/dataset`` entry that concern targets against the task.
 
     Raises:
-        ConfigError: targets are to be standardised that cannot be.
+        ConfigError: the task's targets cannot be standardised.
     """
     settings, source, _ = read(dataset)
     if settings.standardise_target is not None and not targets.standardises:
@@ -106,7 +106,7 @@ def load_data(
         name: Split(prepared(f"{source.name} ({name})", x), targets.transform(y)).to(device)
         for name, (x, y) in splits.items()
     }
-    strangers = {name: _raw(find_source(name), folder, "test", {}) for name in ood}  # their labels mean nothing here
+    strangers = {name: _raw(find_source(name), folder, "test", {}) for name in ood}  # their labels have no meaning here
     return Data(
         train=ready.pop("train"),
         evaluation=ready,
@@ -120,7 +120,7 @@ def fetch_data(name: str, root: str | None = None) -> list[str]:
     """Download dataset `name`; return lines to print.
 
     Raises:
-        ConfigError: no such dataset. DataError: the download failed; nothing is left half done.
+        ConfigError: no such dataset. DataError: the download failed; no partial file is left.
     """
     source, folder = find_source(name), data_root(root)
     if not hasattr(source.module, "fetch"):
@@ -142,7 +142,7 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
 
 
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    """Return what the dataset's ``load`` gives as tensors: x as it is [n, *shape], checked, and y [n]."""
+    """Return the dataset's raw data as tensors, checked: x [n, *shape] and y [n]."""
     loaded = source.load(folder, part, **options)
     x, y = (loaded.x, loaded.y) if isinstance(loaded, Split) else loaded
     # torch.tensor copies: arrays read from a buffer are read-only, which tensors cannot express.

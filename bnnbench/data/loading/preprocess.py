@@ -13,7 +13,7 @@ Center = Literal["none", "mean_image", "standardise"]
 
 @dataclass(frozen=True)
 class Preprocess:
-    """``(x / divide − mean) / std``, each feature by itself.
+    """``(x / divide − mean) / std``, feature by feature.
 
     Attributes:
         divide: applied first, as papers divide pixels by 255, 256 or 126.
@@ -26,7 +26,7 @@ class Preprocess:
 
     @classmethod
     def fit(cls, x: Tensor, divide: float, center: Center) -> Preprocess:
-        """Take the statistics of raw training inputs `x` [n, *in_shape].
+        """Compute the statistics of raw training inputs `x` [n, *in_shape].
 
         ``mean_image`` subtracts each feature's mean; ``standardise`` also divides by its standard deviation (of the
         population, 1/n), or by 1 where the feature is constant.
@@ -52,5 +52,5 @@ class Preprocess:
 
 
 def _copy(x: Tensor) -> Tensor:
-    """Return a floating-point copy, to be changed in place; float64 columns of a table keep their precision for now."""
+    """Return a floating-point copy, to be changed in place; float64 columns of a table keep their precision here."""
     return x.clone() if x.is_floating_point() else x.float()

@@ -1,4 +1,4 @@
-"""Which points go where. Index sets come from numpy's RandomState, whose stream never changes between versions."""
+"""Splits of a dataset. Index sets come from numpy's RandomState, whose stream never changes between versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a loaded dataset is made of."""
+"""The parts of a loaded dataset."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Split:
 
 
 class Targets(Protocol):
-    """What a dataset's targets need, which only its task knows; see `bnnbench.tasks.base.Task`."""
+    """The treatment of a dataset's targets, which its task defines; see `bnnbench.tasks.base.Task`."""
 
     standardises: ClassVar[bool]
 
     @property
     def name(self) -> str:
-        """Of the task, for messages."""
+        """Name of the task, for messages."""
 
     def check(self, y: Tensor, where: str) -> Tensor:
         """Return raw targets in the type that the other methods take."""
 
     def fitted(self, y: Tensor, standardise: bool | None) -> Self:
-        """Return this with the statistics of training targets."""
+        """Return a copy with the statistics of the training targets."""
 
     def transform(self, y: Tensor) -> Tensor:
-        """Return targets as the network is to learn them."""
+        """Return targets as the network learns them."""
 
 
 @dataclass(frozen=True)

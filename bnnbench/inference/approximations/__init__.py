@@ -1,4 +1,4 @@
-"""Approximations: what stands for the posterior when predictions are made.
+"""Approximations of the posterior, from which predictions are made.
 
 An approximation is one file with one subclass of `bnnbench.inference.approximations.base.Approximation`, found by its
 name, ``method.predictive.name``; its options are the parameters of its constructor. The run shows it every iterate

@@ -15,12 +15,12 @@ Predictives = dict[str, Predictive]  # split → predictive distribution
 
 
 class Approximation:
-    """An approximation of the posterior by what a run passes through. The constructor raises ValueError.
+    """An approximation of the posterior by the iterates of a run. The constructor raises ValueError for a wrong option.
 
     Attributes:
         average: how members are averaged; see `bnnbench.tasks.base.Task.predictive`.
-        one_network: a caveat for whoever takes a single network out of a run with this approximation; may be empty.
-        draws_from_layers: whether it takes layers that draw.
+        one_network: a caveat for users of a single network of a run with this approximation; may be empty.
+        draws_from_layers: whether it needs layers that draw.
         pools_iterates: whether the networks of several chains, as they are now, make an ensemble.
     """
 
@@ -30,11 +30,11 @@ class Approximation:
     pools_iterates: ClassVar[bool] = False
 
     def check_length(self, iterations: int) -> None:
-        """Raise ConfigError if a run of so many `iterations` would leave nothing to predict with."""
+        """Raise ConfigError if a run of this many `iterations` would leave nothing to predict with."""
         return
 
     def start(self, chains: Chains, empty: Callable[[str], Predictives]) -> None:
-        """Get ready for a run.
+        """Prepare for a run.
 
         Args:
             chains: the networks.
@@ -43,7 +43,7 @@ class Approximation:
         self.chains, self.empty = chains, empty
 
     def observe(self, iteration: int, lr: float) -> bool:
-        """Look at the networks after `iteration` steps, the last of size `lr`; return whether they are members now."""
+        """Observe the networks after `iteration` steps, the last of size `lr`; return whether they become members."""
         return False
 
     def add(self, predictions: Predictions) -> None:
@@ -53,7 +53,7 @@ class Approximation:
         """Return the posterior predictive distribution of every split; None if there is none (yet).
 
         Args:
-            forward: returns the predictions of the networks as they are; layers that draw draw anew in every call.
+            forward: returns the predictions of the present networks; stochastic layers draw anew in every call.
         """
         return None
 

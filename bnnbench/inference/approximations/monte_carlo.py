@@ -12,7 +12,7 @@ from bnnbench.layers.conversion import sampling
 
 
 class MonteCarlo(Approximation):
-    """The mean over S draws of the layers' noise at the last iterate, made anew at every evaluation.
+    """The mean over S draws of the layers' noise at the last iterate, drawn anew at every evaluation.
 
     For dropout this is MC dropout (Gal & Ghahramani 2016), for a variational posterior q it is E_q p(y | x, w).
 

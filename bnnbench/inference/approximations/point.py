@@ -15,7 +15,7 @@ class Point(Approximation):
     With K > 1 chains the mean over their last iterates is a deep ensemble (Lakshminarayanan et al. 2017).
 
     Args:
-        draws: not used; S of ``monte_carlo``, so that a change of the name alone makes it that.
+        draws: not used; S of ``monte_carlo``, so that changing the name alone is enough to switch to it.
     """
 
     pools_iterates = True

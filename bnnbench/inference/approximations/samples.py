@@ -34,7 +34,7 @@ class Samples(Approximation):
         self.burn_in, self.thin, self.average, self.weight = burn_in, thin, average, weight
 
     def check_length(self, iterations: int) -> None:
-        """Raise ConfigError if no iterate would be a member, with values that leave some."""
+        """Raise ConfigError if no iterate would be a member, suggesting values that leave some."""
         if self.burn_in + self.thin <= iterations:
             return
         burn_in, thin = iterations // 2, max(1, iterations // 20)
@@ -56,7 +56,7 @@ class Samples(Approximation):
         return iteration > self.burn_in and (iteration - self.burn_in) % self.thin == 0
 
     def add(self, predictions: Predictions) -> None:
-        """Let the networks join the running posterior mean."""
+        """Add the networks' predictions to the running posterior mean."""
         weight = self._lr if self.weight == "lr" else 1.0
         for split, values in predictions.items():
             self._posterior[split].add(values, weight)

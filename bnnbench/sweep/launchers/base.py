@@ -1,4 +1,4 @@
-"""The loop that every launcher shares: hand jobs out, take results in, stop when asked, lose no outcome."""
+"""The loop that every launcher shares: submit jobs, collect results, stop when asked, lose no outcome."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from bnnbench.errors import ConfigError
 from bnnbench.sweep.jobs import Job, Outcome, Status
 
-TICK = 0.1  # seconds between two looks at what runs
+TICK = 0.1  # seconds between two polls of the running jobs
 
 
 class Handle(Protocol):
-    """What stands for a submitted job: a future of concurrent.futures, or what a cluster gives in its place."""
+    """A submitted job: a future of concurrent.futures, or a cluster's equivalent."""
 
     def done(self) -> bool: ...
 
@@ -40,7 +40,7 @@ class Observer(Protocol):
 
 
 class Launcher(ABC):
-    """Runs jobs at a place of its own."""
+    """Runs jobs somewhere: in processes here, or on a cluster."""
 
     def check(self) -> None:
         """Raise BnnbenchError if an option is wrong or a package that this launcher needs is not installed."""
@@ -58,7 +58,7 @@ class FuturesLauncher(Launcher):
         n_jobs: how many jobs at a time; ``auto`` leaves it to the back end.
 
     Attributes:
-        slots: as many jobs are handed out at a time, once `start` has been called.
+        slots: the number of jobs submitted at a time, set by `start`.
     """
 
     def __init__(self, n_jobs: int | str = "auto") -> None:
@@ -74,7 +74,7 @@ class FuturesLauncher(Launcher):
     def run(self, jobs: Sequence[Job], observer: Observer) -> dict[Job, Outcome]:
         """Run `jobs` and return how each ended.
 
-        Ctrl-C once: no other job starts and those that run are asked to stop. Twice: they are killed.
+        Ctrl-C once: no further job starts and running ones are asked to stop. Twice: they are killed.
         """
         outcomes = dict.fromkeys(jobs, Outcome(Status.NOT_STARTED))
         waiting = deque(jobs)
@@ -99,14 +99,14 @@ class FuturesLauncher(Launcher):
                         observer.ended(job, outcomes[job])
                     observer.look(running.values())
             finally:
-                if running:  # an error of ours: leave nothing behind
+                if running:  # an internal error: leave nothing running
                     self.kill(running)
                 self.close()
         return outcomes
 
     def _stop(self, asked: int, running: Collection[Handle], observer: Observer) -> None:
         if asked == 1:
-            observer.say("stopping: what runs is asked to stop and can be resumed; Ctrl-C once more stops it at once")
+            observer.say("stopping: running jobs are asked to stop and can be resumed; press Ctrl-C again to kill them")
             self.interrupt(running)
         else:
             self.kill(running)
@@ -120,27 +120,27 @@ class FuturesLauncher(Launcher):
             outcome = Outcome(*handle.result())
         except Exception as error:  # the process died, or the cluster gave up
             why, trace = self.died(handle, error)
-            if is_finished(job.path) and not job.raw["force"]:  # on its way out
+            if is_finished(job.path) and not job.raw["force"]:  # it died after its last write
                 return Outcome(Status.FINISHED)
             outcome = Outcome(Status.INTERRUPTED if stopping else Status.FAILED, why)
         else:
             if stopping or outcome.status not in (Status.INTERRUPTED, Status.NOT_STARTED):
                 return outcome
-            self.retire(handle)  # asked once, it takes no other run
+            self.retire(handle)  # once told to stop, it takes no other run
             outcome = Outcome(Status.STOPPED, "its process was told to stop from outside (SIGTERM)", outcome.seconds)
         if outcome.status in (Status.FAILED, Status.STOPPED):
             keep_failure(job.raw, outcome.why, trace)
         return outcome
 
-    # What a back end provides.
+    # To be provided by a back end.
 
     @abstractmethod
     def start(self, jobs: Sequence[Job]) -> str:
-        """Make ready for `jobs`, set `slots`, and return a line that says where they run."""
+        """Prepare for `jobs`, set `slots`, and return a line that says where they run."""
 
     @abstractmethod
     def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Handle]:
-        """Hand `jobs` out, beside what is `running`: never more than there are free slots."""
+        """Submit `jobs` beside those `running`; never more than there are free slots."""
 
     def wait(self, running: Collection[Handle]) -> None:
         """Return when one of `running` may have ended, after a `TICK` at the latest."""
@@ -148,32 +148,32 @@ class FuturesLauncher(Launcher):
 
     @abstractmethod
     def interrupt(self, running: Collection[Handle]) -> None:
-        """Ask what runs to stop; it leaves folders that can be resumed."""
+        """Ask the running jobs to stop, leaving folders that can be resumed."""
 
     @abstractmethod
     def kill(self, running: Collection[Handle]) -> None:
-        """Stop what runs at once."""
+        """Kill the running jobs."""
 
     def died(self, handle: Handle, error: Exception) -> tuple[str, str]:
-        """Return why there is no result, and what else is known of it."""
+        """Return why there is no result, and further details."""
         return f"{type(error).__name__}: {error}", ""
 
     def retire(self, handle: Handle) -> None:
-        """Use the process of `handle` no more."""
+        """Stop using the process of `handle`."""
 
     def close(self) -> None:
         """Leave nothing running."""
 
 
 class _Interrupts:
-    """Counts SIGINT and SIGTERM in place of being thrown out of the loop by them; they are felt at the next tick."""
+    """Counts SIGINT and SIGTERM instead of leaving the loop at once; the loop reacts at its next tick."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def __enter__(self) -> _Interrupts:
         self._before = {}
-        if threading.current_thread() is threading.main_thread():  # Python's condition
+        if threading.current_thread() is threading.main_thread():  # signal handlers can be set there alone
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._add)
         return self

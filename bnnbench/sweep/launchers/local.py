@@ -1,7 +1,7 @@
 """Worker processes on this machine, each with its share of the cores or a GPU, each used for many runs.
 
-Every slot has an executor of its own with one process: a process that dies takes one run with it, and the slot a new
-process. (One executor for all would break as a whole.)
+Every slot has an executor of its own with one process: a process that dies takes one run with it, and its slot gets a
+new one. (A shared executor would break as a whole.)
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.launchers import worker
 from bnnbench.sweep.launchers.base import TICK, FuturesLauncher, Handle
 
-KEPT_LINES = 12  # of what a process wrote before it died
+KEPT_LINES = 12  # of the last output of a process that died
 
 
 class Local(FuturesLauncher):
-    """A pool of processes, by default one for each GPU, or else for each core that may be used.
+    """A pool of processes: by default one for each GPU, or without GPUs one for each usable core.
 
     With ``threads: auto`` a run has as many threads as there are cores for each process, or $OMP_NUM_THREADS.
     """
 
     def start(self, jobs: Sequence[Job]) -> str:
-        """Decide on the number of processes and on the share of each; they start with their first run."""
+        """Decide the number of processes and the share of each; they start with their first run."""
         gpus = visible_gpus() if any(str(job.raw["device"]) != "cpu" for job in jobs) else []
         share = usable_cores() // max((job.raw["threads"] for job in jobs if job.raw["threads"] != "auto"), default=1)
         wanted = self.n_jobs if isinstance(self.n_jobs, int) else len(gpus) or max(1, share)
         self.slots = max(1, min(wanted, len(jobs)))
-        # A run that names its GPU, cuda:1, must see them all.
+        # A run that names its GPU, as cuda:1, must see all of them.
         hides = bool(gpus) and all(str(job.raw["device"]) in ("auto", "cuda", "cpu") for job in jobs)
         self._folder = tempfile.TemporaryDirectory(prefix="bnnbench-", ignore_cleanup_errors=True)
         threads = max(1, usable_cores() // self.slots)
@@ -49,7 +49,7 @@ class Local(FuturesLauncher):
         return f"{self.slots} at a time" + (f", on {len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "")
 
     def submit(self, jobs: Sequence[Job], running: Collection[Handle]) -> Sequence[Future[Any]]:
-        """Give each of `jobs` to a process that has none, and whose last outcome was taken."""
+        """Give each of `jobs` to an idle process whose last outcome has been collected."""
         free = [slot for slot in self._pool if slot.future not in running]
         return [slot.submit(job) for slot, job in zip(free, jobs, strict=False)]
 
@@ -65,7 +65,7 @@ class Local(FuturesLauncher):
         """Ask every process to stop its run."""
         for slot in self._pool:
             if slot.process is not None:
-                slot.process.terminate()  # SIGTERM: the ask, see worker.py
+                slot.process.terminate()  # SIGTERM: the request, see worker.py
 
     def kill(self, running: Collection[Handle]) -> None:
         """Kill every process."""
@@ -74,19 +74,19 @@ class Local(FuturesLauncher):
                 slot.process.kill()
 
     def died(self, handle: Handle, error: Exception) -> tuple[str, str]:
-        """Return how the process ended, and the last that it wrote."""
+        """Return how the process ended, and its last output."""
         return self._slot(handle).end()
 
     def retire(self, handle: Handle) -> None:
-        """Take a new process in place of that of `handle`."""
+        """Replace the process of `handle` by a new one."""
         self._slot(handle).end()
 
     def _slot(self, handle: Handle) -> _Slot:
         return next(slot for slot in self._pool if slot.future is handle)
 
     def close(self) -> None:
-        """End all processes, and wait until they are gone."""
-        for slot in self._pool:  # one after the other: after wait=False there would be no waiting any more
+        """End all processes, and wait for them to exit."""
+        for slot in self._pool:  # one after the other: after wait=False they could no longer be waited for
             slot.executor.shutdown(wait=True, cancel_futures=True)
         self._folder.cleanup()
 
@@ -102,7 +102,7 @@ class _Slot:
     def _open(self) -> None:
         self.executor = ProcessPoolExecutor(
             max_workers=1,
-            mp_context=multiprocessing.get_context("spawn"),  # a forked process could not use a GPU
+            mp_context=multiprocessing.get_context("spawn"),  # a forked process cannot use a GPU
             initializer=worker.prepare,
             initargs=(self.environment, str(self.log)),
         )
@@ -122,7 +122,7 @@ class _Slot:
         return self.future
 
     def end(self) -> tuple[str, str]:
-        """Take the place of a process that died: return how, and its last words."""
+        """Replace a process that died; return how it died, and its last output."""
         self.executor.shutdown(wait=True)
         code = self.process.exitcode
         if code == -signal.SIGKILL:
@@ -141,7 +141,7 @@ class _Slot:
 
 @contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Keep SIGINT waiting. A process made meanwhile begins so too, and is not thrown out while it starts."""
+    """Block SIGINT. A process created meanwhile inherits this, and is not interrupted while it starts."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -155,7 +155,7 @@ def usable_cores() -> int:
 
 
 def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, in the words of $CUDA_VISIBLE_DEVICES."""
+    """Return the GPUs that this process may use, as $CUDA_VISIBLE_DEVICES writes them."""
     import torch
 
     count = torch.cuda.device_count()

@@ -1,4 +1,4 @@
-"""Ray: every run is a task, on this machine or on a cluster whose nodes share the file system."""
+"""Ray: every run is a task, on this machine or on a cluster whose nodes share a file system."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Ray(FuturesLauncher):
                 self.close()
                 key = f"hydra.launcher.num_{kind.lower()}s"
                 raise BnnbenchError(f"{key}={number}: Ray has {there:g}, so no run would start.")
-        # A run that dies is not tried again: what kills it is most often the run itself, and it can be resumed.
+        # A run that dies is not retried: most often it is its own cause, and it can be resumed.
         self._task = ray.remote(num_cpus=self.num_cpus, num_gpus=self.num_gpus, max_retries=0)(_run_at)
         self._references: dict[Any, Any] = {}
         self.slots = self.n_jobs if isinstance(self.n_jobs, int) else len(jobs)
@@ -82,11 +82,11 @@ class Ray(FuturesLauncher):
             ray.cancel(self._references[handle], force=force)
 
     def died(self, handle: Handle, error: Exception) -> tuple[str, str]:
-        """Return Ray's word for it, and all that it says."""
+        """Return Ray's reason, and its full message."""
         return f"its process died: {type(error).__name__} of Ray (out of memory?)", str(error)
 
     def close(self) -> None:
-        """Leave the cluster; one that was started here ends."""
+        """Disconnect from the cluster; one that was started here ends."""
         import ray
 
         if self._ours:

@@ -15,7 +15,7 @@ from bnnbench.sweep.jobs import Job, Outcome, Status
 from bnnbench.sweep.launchers.base import FuturesLauncher, Handle
 
 QUEUE_EVERY = 15.0  # seconds between two looks at the queue
-KEPT_LINES = 12  # of what a job wrote before it died
+KEPT_LINES = 12  # of the last output of a job that died
 
 
 class Slurm(FuturesLauncher):
@@ -72,7 +72,7 @@ class Slurm(FuturesLauncher):
             raise BnnbenchError(f"hydra/launcher=slurm: sbatch refused: {said[-1] if said else error}") from error
 
     def wait(self, running: Collection[Handle]) -> None:
-        """Look at the queue now and then: without Slurm's accounting, that a job is gone is all there is to know."""
+        """Poll the queue: without Slurm's accounting, a job's disappearance is all there is to know."""
         time.sleep(0.5)
         if self.cluster != "slurm" or time.monotonic() - self._looked < (1.0 if self._stopping else QUEUE_EVERY):
             return
@@ -81,23 +81,23 @@ class Slurm(FuturesLauncher):
             listed = subprocess.run(
                 ["squeue", "--noheader", "--array", "--me", "--format=%i"], capture_output=True, text=True, check=True
             ).stdout.split()
-        except (OSError, subprocess.CalledProcessError):  # the controller is busy: next time
+        except (OSError, subprocess.CalledProcessError):  # the controller is busy: try at the next poll
             return
         absent = {handle for handle in running if isinstance(handle, _Queued) and handle.job.job_id not in listed}
-        # Missing twice: a result that was just written may take a moment to be seen on another node.
+        # Missing twice: a result just written may take a moment to appear on another node.
         for handle in absent if self._stopping else absent & self._missing:
             handle.gone = True
         self._missing = absent
 
     def interrupt(self, running: Collection[Handle]) -> None:
-        """Take all jobs out of the queue; those that run get SIGTERM and some seconds."""
+        """Cancel all jobs; running ones get SIGTERM and a few seconds."""
         self._stopping = True
         for handle in running:
             assert isinstance(handle, _Queued)
             handle.job.cancel(check=False)
 
     def kill(self, running: Collection[Handle]) -> None:
-        """Wait for them no longer: Slurm kills what is left after its KillWait."""
+        """Stop waiting: Slurm kills what is left after its KillWait."""
         self.interrupt(running)
         for handle in running:
             assert isinstance(handle, _Queued)
@@ -123,7 +123,7 @@ class _Queued:
         self.job, self.gone = job, False
 
     def done(self) -> bool:
-        """Whether there is a result, or none will come."""
+        """Whether there is a result, or there will be none."""
         return self.gone or self.job.done()
 
     def result(self) -> Any:
@@ -134,7 +134,7 @@ class _Queued:
 
 
 class Resumable:
-    """The work of one job. At its time limit, or when another job takes its place, submitit queues it again."""
+    """The work of one job. At its time limit, or when it is preempted, submitit queues it again."""
 
     def __call__(self, raw: Mapping[str, Any]) -> Outcome:
         """Run the resolved configuration `raw`."""
@@ -142,14 +142,14 @@ class Resumable:
             os.environ.setdefault("OMP_NUM_THREADS", os.environ["SLURM_CPUS_PER_TASK"])
         from bnnbench.sweep.launchers.worker import ask, execute
 
-        signal.signal(signal.SIGTERM, ask)  # of scancel; submitit would let it pass, until SIGKILL
+        signal.signal(signal.SIGTERM, ask)  # of scancel; submitit would ignore it, until SIGKILL
         outcome = execute(raw)
         if outcome.status == Status.INTERRUPTED:
             sys.exit("interrupted")  # and no result: Slurm may start it again
         return outcome
 
     def checkpoint(self, raw: Mapping[str, Any]) -> Any:
-        """Return what is queued again: the same, which goes on from the run's checkpoint."""
+        """Return what to queue again: the same job, which resumes from the run's checkpoint."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, {**raw, "force": False})

@@ -1,7 +1,7 @@
-"""What a worker process does: one run after another, quietly, until it is asked to stop.
+"""The work of a worker process: one run after another, quietly, until it is asked to stop.
 
-The ask is SIGTERM, not SIGINT: a Ctrl-C in the terminal reaches the workers too, but what it means is for the sweep to
-decide, so they ignore it.
+The request is SIGTERM, not SIGINT: a Ctrl-C in the terminal reaches the workers too, but its meaning is for the sweep
+to decide, so they ignore it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from bnnbench.sweep.jobs import Outcome, Status
 
-LEAVE_WITHIN = 10.0  # seconds that a run has to stop when the sweep's process is gone
+LEAVE_WITHIN = 10.0  # seconds for a run to stop when the sweep's process is gone
 
 _idle = threading.Event()
 _idle.set()
@@ -31,14 +31,14 @@ def prepare(environment: Mapping[str, str], log: str) -> None:
     """Set this worker process up: signals, variables that torch reads when it is imported, output into `log`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, ask)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked while it was not yet ignored
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked until it is ignored
     os.environ.update(environment)
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     faulthandler.enable()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    importlib.import_module("bnnbench.experiment.run")  # torch with it: once for all runs of this worker
+    importlib.import_module("bnnbench.experiment.run")  # and torch: once for all runs of this worker
 
 
 def work(raw: Mapping[str, Any]) -> Outcome:
@@ -48,24 +48,24 @@ def work(raw: Mapping[str, Any]) -> Outcome:
         return Outcome(Status.NOT_STARTED)
     try:
         return execute(raw)
-    except SystemExit as error:  # the user's code must not end the worker
+    except SystemExit as error:  # user code must not end the worker
         outcome = Outcome(Status.FAILED, f"SystemExit: {error}")
         keep_failure(raw, outcome.why, traceback.format_exc())
         return outcome
 
 
 def execute(raw: Mapping[str, Any]) -> Outcome:
-    """Run the resolved configuration `raw` and return how it ended; no exception, for that may not pickle.
+    """Run the resolved configuration `raw` and return how it ended. No exception, which might not pickle.
 
     Raises:
-        SystemExit: from the run; a cluster stops processes in this way.
+        SystemExit: from the run; clusters stop processes this way.
     """
     from bnnbench.errors import BnnbenchError, InUseError, StorageError
     from bnnbench.experiment.run import run
     from bnnbench.store.folder import is_finished, run_path
 
     path, anew = run_path(raw), bool(raw["force"])
-    if is_finished(path) and not anew:  # since the sweep was planned, by another one
+    if is_finished(path) and not anew:  # by another process, since the sweep was planned
         return Outcome(Status.SKIPPED)
     status = Status.RESUMED if not anew and (path / "checkpoint.pt").is_file() else Status.FINISHED
     why, began = "", time.perf_counter()
@@ -91,7 +91,7 @@ def execute(raw: Mapping[str, Any]) -> Outcome:
 
 
 def keep_failure(raw: Mapping[str, Any], why: str, trace: str = "") -> None:
-    """Write error.txt and the status of a run that did not do it itself, unless another process has the folder."""
+    """Write error.txt and the status of a run that did not do so itself, unless another process has the folder."""
     from bnnbench.errors import InUseError
     from bnnbench.store.folder import RunFolder
 
@@ -100,19 +100,19 @@ def keep_failure(raw: Mapping[str, Any], why: str, trace: str = "") -> None:
     except (InUseError, OSError):
         return
     try:
-        if not (folder.path / "config.yaml").exists():  # it died early: without, the folder would be no run's
+        if not (folder.path / "config.yaml").exists():  # an early death: else no run's folder
             folder.resume(anew=True)
         kept = folder.path / "error.txt"
-        if not (kept.exists() and kept.read_text().startswith(why)):
+        if not (kept.exists() and kept.read_text("utf-8").startswith(why)):
             folder.fail(why, trace)
-    except OSError:  # a full disk; the sweep says the failure all the same
+    except OSError:  # a full disk; the sweep reports the failure all the same
         pass
     finally:
         folder.close()
 
 
 def ask(*_: Any) -> None:
-    """Handle SIGTERM: stop the run, once, as a Ctrl-C would; between two runs take note."""
+    """Handle SIGTERM: stop the run as a Ctrl-C would, once; between two runs, remember the request."""
     global _asked
     first, _asked = not _asked, True
     if first and not _idle.is_set():
@@ -120,7 +120,7 @@ def ask(*_: Any) -> None:
 
 
 def _leave_with_parent() -> None:
-    """Stop when the sweep's process is gone, however it went: nobody would take the result."""
+    """Stop when the sweep's process is gone, for whatever reason: nobody would collect the result."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     multiprocessing.connection.wait([parent.sentinel])
@@ -131,7 +131,7 @@ def _leave_with_parent() -> None:
 
 
 def _free_gpu() -> None:
-    """Give cached memory back: another worker may share the GPU."""
+    """Release cached memory: another worker may share the GPU."""
     import torch
 
     if torch.cuda.is_initialized():
