@@ -66,7 +66,9 @@ def test_the_files_that_define_a_layer_are_found_by_themselves(monkeypatch: pyte
 
 def test_a_name_that_is_no_class_of_modules_is_refused_in_a_line(compose: Compose) -> None:
     for name in ("math.sqrt", "collections.OrderedDict", "bnnbench.layers.vd.KL"):
-        with pytest.raises(ConfigError, match=rf"name={name}: not a class derived from nn\.Module") as refused:
+        with pytest.raises(
+            ConfigError, match=rf"name={name}: it is no subclass of bnnbench\.layers\.base\.StochasticLayer"
+        ) as refused:
             check(compose("method=dropout", f"method.layers.name={name}"))
         assert len(str(refused.value).splitlines()) == 1
 

@@ -31,6 +31,8 @@ Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep
 130 interrupted. The same command again does what is left.
 """
 
+RERUN = "--experimental-rerun"  # of Hydra: it unpickles a file
+
 
 @dataclass(frozen=True)
 class CommandLine:
@@ -58,7 +60,11 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    flags = [word for word in ("--force", "--jobs", *parser._option_string_actions) if word.startswith("--")]
+    flags = [
+        word
+        for word in ("--force", "--jobs", *parser._option_string_actions)
+        if word.startswith("--") and word != RERUN
+    ]
 
     def refuse(message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
@@ -71,6 +77,8 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
     parser.error = ours.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
     mine, rest = ours.parse_known_args(list(arguments))
     parsed = parser.parse_intermixed_args(rest)
+    if parsed.experimental_rerun is not None:
+        raise ConfigError(f"{RERUN}: no flag of bnnbench: it runs code from a file. Give the overrides themselves.")
     for override in parsed.overrides:
         rest.remove(override)
     if mine.jobs is not None:

@@ -12,6 +12,14 @@ from bnnbench.cli.common import guarded
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 Chain = Annotated[int, typer.Option(help="Which of the run's K networks, from 0.")]
+AllowCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A package of your own that the run may import; other code that its files name is refused.",
+        metavar="PACKAGE",
+        show_default=False,
+    ),
+]
 OutFolder = Annotated[Path | None, typer.Option(help="Folder for the files; else the run's own.")]
 
 
@@ -24,6 +32,7 @@ def sparsity_command(
     out: OutFolder = None,
     formats: Annotated[str, typer.Option(help="Comma-separated: png, pdf, svg.")] = "png,pdf,svg",
     device: Device = "auto",
+    allow_code: AllowCode = None,
 ) -> None:
     """Show error and remaining weights against the threshold of log α for dropping weights, without retraining."""
 
@@ -32,7 +41,10 @@ def sparsity_command(
 
         grid = GRID if thresholds is None else parse_thresholds(thresholds)
         kinds = tuple(f.strip() for f in formats.split(","))
-        for path in sparsity_curve(run, chain=chain, thresholds=grid, out=out, formats=kinds, device=device):
+        allowed = allow_code or ()
+        for path in sparsity_curve(
+            run, chain=chain, thresholds=grid, out=out, formats=kinds, device=device, allow_code=allowed
+        ):
             typer.echo(str(path))
 
     guarded(action)
@@ -52,6 +64,7 @@ def export_command(
     ] = None,
     out: OutFolder = None,
     device: Device = "auto",
+    allow_code: AllowCode = None,
 ) -> None:
     """Write a trained network as a plain one, for use without stochastic layers; check it against the run.
 
@@ -61,6 +74,7 @@ def export_command(
     def action() -> None:
         from bnnbench.deploy.export import export
 
-        export(run, sparse=sparse, chain=chain, threshold=threshold, out=out, device=device)
+        allowed = allow_code or ()
+        export(run, sparse=sparse, chain=chain, threshold=threshold, out=out, device=device, allow_code=allowed)
 
     guarded(action)

@@ -34,7 +34,7 @@ def translate(error: Exception) -> Exception:
             "For none, leave the word out."
         )
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
-        return ConfigError("-m goes with none of --run, --cfg, --info and --experimental-rerun: they are for one run.")
+        return ConfigError("-m goes with none of --run, --cfg and --info: they are for one run.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []

@@ -11,7 +11,9 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -20,7 +22,23 @@ from bnnbench.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
+# Packages of the user's that may be imported; None: whatever is named, for it is the user who names it.
+_allowed: ContextVar[tuple[str, ...] | None] = ContextVar("allowed", default=None)
 PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def only_code_of(packages: Sequence[str]) -> Iterator[None]:
+    """Import user code within a ``with`` block only from `packages`: there, names come from files.
+
+    Args:
+        packages: dotted names of packages or modules; each allows what lies below it.
+    """
+    token = _allowed.set(tuple(packages))
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
 
 
 def names(folder: str) -> list[str]:
@@ -43,13 +61,30 @@ def find(folder: str, name: str) -> ModuleType | Callable[..., Any]:
     return importlib.import_module(f"bnnbench.{folder.replace('/', '.')}.{name}")
 
 
-def function(folder: str, name: str, attribute: str) -> Callable[..., Any]:
-    """Return the callable that `name` stands for: `attribute` of its module, or the dotted name itself if callable."""
+def function(folder: str, name: str, attribute: str, takes: Sequence[str]) -> Callable[..., Any]:
+    """Return the function that `name` stands for: `attribute` of its module, or the dotted name itself.
+
+    Args:
+        folder: of the package's own plug-ins.
+        name: of a file there, of a module of the user's, or of a function in one.
+        attribute: the function's name in a module.
+        takes: the first parameters that the protocol of the room asks for, by name.
+
+    Raises:
+        ConfigError: no such plug-in; a module without the function; something with other parameters.
+    """
     found = find(folder, name)
     if isinstance(found, ModuleType):
         if not callable(getattr(found, attribute, None)):
             raise ConfigError(f"{folder}: '{name}' ({found.__name__}) has no function '{attribute}'.")
-        return getattr(found, attribute)
+        found = getattr(found, attribute)
+    try:
+        parameters = list(inspect.signature(found).parameters)
+    except (TypeError, ValueError):  # no function, or one of C without a signature
+        parameters = []
+    if parameters[: len(takes)] != list(takes):
+        given = f"its parameters are ({', '.join(parameters)})" if parameters else "it is no such function"
+        raise ConfigError(f"{folder}: '{name}' must be a function {attribute}({', '.join(takes)}, …); {given}.")
     return found
 
 
@@ -104,6 +139,13 @@ def classes_in(module: Any, base: type[T]) -> list[type[T]]:
 
 
 def _import_dotted(name: str) -> ModuleType | Callable[..., Any]:
+    allowed = _allowed.get()
+    if allowed is not None and not any(name == one or name.startswith(f"{one}.") for one in allowed):
+        package = name.partition(".")[0] or name
+        raise ConfigError(
+            f"{name}: named in a file, so it is not imported. If you trust that code, name it yourself: "
+            f"--allow-code {package} (in Python allow_code=['{package}'])."
+        )
     if os.getcwd() not in sys.path:  # a console script, unlike `python -m`, does not look in the working directory
         sys.path.append(os.getcwd())
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from bnnbench import __version__
+from bnnbench.config import plugins
 from bnnbench.deploy.csr import from_csr, to_csr
 from bnnbench.deploy.trained import Trained, load_trained
 from bnnbench.errors import BnnbenchError, ConfigError
@@ -72,6 +73,7 @@ def export(
     threshold: float | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    allow_code: Sequence[str] = (),
     console: Console | None = None,
 ) -> Exported:
     """Write one chain's network of the run in `folder` as a plain one, read it back and compare its predictions.
@@ -85,6 +87,7 @@ def export(
         threshold: of log α, in place of the layers' own; with `sparse` only.
         out: folder of the files; default: the run's.
         device: where predictions are compared.
+        allow_code: see `load_trained`.
         console: where to print.
 
     Raises:
@@ -97,7 +100,7 @@ def export(
         raise ConfigError(f"--threshold {threshold}: give a number.")
     files.check_folder(out)
     console = console or make_console()
-    trained = load_trained(folder, device)
+    trained = load_trained(folder, device, allow_code)
     network = trained.network(chain)
     if sparse:
         _check_prunable(trained, network, threshold)
@@ -108,7 +111,7 @@ def export(
     target.mkdir(parents=True, exist_ok=True)
     applied = _thresholds(network, threshold)
     done = _write(trained, network, target, sparse, {"chain": chain, "threshold": applied})
-    _compare(trained, network, done)
+    _compare(trained, network, done, allow_code)
     _print(trained, done, chain, threshold, applied, console)
     wrong = [f"{path.name} by up to {gap:.3g}" for path, gap in done.differences.items() if gap != 0]
     if wrong:
@@ -200,10 +203,15 @@ def _size(state: State) -> int:
     return len(stream.getvalue())
 
 
-def load_network(path: str | Path) -> nn.Module:
+def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
     """Return the plain network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
 
-    Neither data nor the run are needed. A model of your own must be importable, as it was for the run.
+    Neither data nor the run are needed.
+
+    Args:
+        path: of the file.
+        allow_code: packages of your own, importable here, that hold the model or task; nothing else that the file
+            names is imported.
 
     Raises:
         BnnbenchError: another kind of file, or a damaged one. ConfigError: a model that this installation lacks.
@@ -217,14 +225,16 @@ def load_network(path: str | Path) -> nn.Module:
         if compressed:
             state = {**content["dense"], **{name: from_csr(stored) for name, stored in content["csr"].items()}}
         settings = (about["model"], tuple(about["in_shape"]), about["outputs"])
-        norm, task = about["norm"], _task(about)
+        norm = about["norm"]
+        with plugins.only_code_of(allow_code):
+            task = _task(about)
     except FileNotFoundError as error:
         missing = Path(str(error.filename))
         beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
         raise BnnbenchError(f"{missing}: no such file.{beside} `bnnbench export RUN` makes it.") from None
     except (checkpoint.DamagedError, *checkpoint.UNREADABLE):
         raise BnnbenchError(f"{path}: damaged, or not a file of `bnnbench export`. Export the run again.") from None
-    with torch.random.fork_rng(devices=[]):  # the initial values are replaced
+    with plugins.only_code_of(allow_code), torch.random.fork_rng(devices=[]):  # the initial values are replaced
         network = task.wrap(add_normalisation(build_network(*settings), norm))
     try:
         network.load_state_dict(state)
@@ -242,13 +252,13 @@ def _task(about: Mapping[str, Any]) -> Task:
 
 
 @torch.no_grad()
-def _compare(trained: Trained, network: nn.Module, done: Exported) -> None:
+def _compare(trained: Trained, network: nn.Module, done: Exported, allow_code: Sequence[str]) -> None:
     """Read the files back and set `done`'s score and differences, on the test split in the run's own batches."""
     parts, split = trained.parts, trained.parts.data.evaluation["test"]
     batches = parts.evaluator.batches(split.x)
     expected = torch.cat([network(batch) for batch in batches])
     for path in done.files:
-        loaded = load_network(path).to(parts.device)
+        loaded = load_network(path, allow_code).to(parts.device)
         outputs = torch.cat([loaded(batch) for batch in batches])
         gap = (outputs.double() - expected.double()).abs().max().item()
         done.differences[path] = 0.0 if torch.equal(outputs, expected) else gap

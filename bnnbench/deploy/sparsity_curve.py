@@ -40,6 +40,7 @@ def sparsity_curve(
     out: str | Path | None = None,
     formats: Sequence[str] = ("png", "pdf", "svg"),
     device: str = "auto",
+    allow_code: Sequence[str] = (),
     console: Console | None = None,
 ) -> list[Path]:
     """Measure, print, record and draw the curve of one chain of the run in `folder`; return the files written.
@@ -51,6 +52,7 @@ def sparsity_curve(
         out: folder of ``sparsity_curve.csv`` and of the figure; default: the run's.
         formats: of the figure, among png, pdf and svg; empty for no figure.
         device: where to evaluate.
+        allow_code: see `load_trained`.
         console: where to print.
 
     Raises:
@@ -60,7 +62,7 @@ def sparsity_curve(
     console = console or make_console()
     check_formats(formats)
     check_folder(out)
-    trained = load_trained(folder, device)
+    trained = load_trained(folder, device, allow_code)
     rows = measure(trained, chain, thresholds)
     for note in trained.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True)

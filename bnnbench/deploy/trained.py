@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bnnbench.config import plugins
 from bnnbench.config.schema import RunConfig
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment import machine
@@ -88,16 +90,18 @@ class Trained:
             raise ConfigError(f"{self.folder}: {error}") from None
 
 
-def load_trained(folder: str | Path, device: str = "auto") -> Trained:
+def load_trained(folder: str | Path, device: str = "auto", allow_code: Sequence[str] = ()) -> Trained:
     """Return the run in `folder` with the parameters of its last checkpoint.
 
     Args:
         folder: of a run, a file in it, or a folder that contains exactly one run.
         device: for the networks; it may differ from that of training.
+        allow_code: packages of the user's that the run may import; what its files name besides is refused.
 
     Raises:
         BnnbenchError: no run there, or several; no checkpoint, or one that cannot be read.
-        ConfigError: a configuration that this version rejects; no such device. DataError: its data are missing.
+        ConfigError: a configuration that this version rejects, or that names other code; no such device.
+        DataError: its data are missing.
     """
     folder = _folder_of(Path(folder))
     found = find_runs(folder)
@@ -107,12 +111,13 @@ def load_trained(folder: str | Path, device: str = "auto") -> Trained:
     raw = {**run.config, "device": device, "results": str(folder)}  # it may come from another machine
     if isinstance(raw["method"], dict):  # the parameters come from the checkpoint, wherever training started from
         raw["method"] = {**raw["method"], "init_from": None}
-    try:
-        config = check(raw)
-    except ConfigError as error:
-        raise ConfigError(f"{run.folder / 'config.yaml'}: {error}") from None
-    state = _read(run, machine.choose_device(device))
-    parts = assemble(config)
+    with plugins.only_code_of(allow_code):
+        try:
+            config = check(raw)
+        except ConfigError as error:
+            raise ConfigError(f"{run.folder / 'config.yaml'}: {error}") from None
+        state = _read(run, machine.choose_device(device))
+        parts = assemble(config)
     try:
         parts.chains.load_state_dict(state["chains"])
     except ValueError as error:

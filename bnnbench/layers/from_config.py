@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -62,28 +61,14 @@ def find_layer(name: str) -> Layer:
     """Return the layer class called `name`: that of a file of ``layers/``, or the user's by a dotted name.
 
     Raises:
-        ConfigError: no such layer, or the dotted name is not a class derived from nn.Module.
+        ConfigError: no such layer; a dotted name that is no subclass of `StochasticLayer`.
     """
     if "." not in name and name not in layer_names():
         raise ConfigError(
             f"method.layers.name={name}: no such layer.{did_you_mean(name, layer_names())} "
             "Your own goes by a dotted name: module or module.Class."
         )
-    plugin = plugins.find("layers", name)
-    if not isinstance(plugin, ModuleType):
-        if not (inspect.isclass(plugin) and issubclass(plugin, nn.Module)):
-            raise ConfigError(
-                f"method.layers.name={name}: not a class derived from nn.Module. "
-                "Name a subclass of bnnbench.layers.StochasticLayer: module.Class."
-            )
-        return plugin
-    classes = plugins.classes_in(plugin, StochasticLayer)
-    if len(classes) != 1:
-        raise ConfigError(
-            f"method.layers.name={name}: the module defines {len(classes)} layers (subclasses of "
-            f"bnnbench.layers.StochasticLayer), not one. Name the class: {name}.<Class>."
-        )
-    return classes[0]
+    return plugins.find_class("layers", name, StochasticLayer, where="method.layers.name")
 
 
 def check_layers(layers: Mapping[str, Any], prior: RunPrior) -> None:

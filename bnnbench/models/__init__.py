@@ -51,7 +51,7 @@ def _resolve(model: Mapping[str, Any]) -> tuple[Callable[..., nn.Module], dict[s
     options.pop("label", None)
     if not isinstance(name, str):
         raise ConfigError(f"model.name={name}: give the name of an architecture: {', '.join(plugins.names('models'))}.")
-    build = plugins.function("models", name, "build")
+    build = plugins.function("models", name, "build", takes=("in_shape", "outputs"))
     options = check_options(build, options, supplied=("in_shape", "outputs"), where="model")
     check_scheme(scheme)
     return build, options, scheme

@@ -58,6 +58,6 @@ def _resolve(schedule: Mapping[str, Any]) -> tuple[Callable[..., float], dict[st
     options.pop("label", None)
     if not isinstance(name, str):
         raise ConfigError(f"schedule.name={name}: give the name of one: {', '.join(plugins.names('schedules'))}.")
-    factor = plugins.function("schedules", name, "factor")
+    factor = plugins.function("schedules", name, "factor", takes=("iteration",))
     supplied = ("iteration", "iterations", "steps_per_epoch")
     return factor, check_options(factor, options, supplied=supplied, where="schedule")

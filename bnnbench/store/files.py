@@ -16,11 +16,27 @@ def replacing(target: Path) -> Iterator[Path]:
     """Give a temporary name beside `target`; what is written there takes its place if the block comes to its end."""
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
+        _create(partial)
         yield partial
         os.replace(partial, target)
     finally:
         with contextlib.suppress(OSError):  # a disk that lets nothing be removed is not what went wrong
             partial.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> None:
+    """Create the empty file `path`, in place of whatever has its name: a link there leads to no other file."""
+    path.unlink(missing_ok=True)
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+
+
+def without_links(path: str, flags: int) -> int:
+    """Open `path`, for ``open(..., opener=without_links)``.
+
+    Raises:
+        OSError: it is a symbolic link, which may lead anywhere.
+    """
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def write(target: Path, text: str) -> None:

@@ -32,11 +32,12 @@ class MetricsTable:
 
     def begin(self) -> None:
         """Start with the head alone."""
-        self.path.write_text(",".join(self.columns) + "\n", "utf-8")
+        files.write(self.path, ",".join(self.columns) + "\n")
 
     def cut(self, size: int) -> None:
         """Drop what was written behind the first `size` bytes."""
-        os.truncate(self.path, size)
+        with open(self.path, "r+b", opener=files.without_links) as stream:
+            stream.truncate(size)
 
     def check_columns(self) -> None:
         """Compare the head of the file with the columns to be written.
@@ -64,7 +65,7 @@ class MetricsTable:
         csv.DictWriter(text, self.columns, restval="", lineterminator="\n").writerows(rows)
         before = self.path.stat().st_size
         try:
-            with self.path.open("a", encoding="utf-8") as stream:
+            with open(self.path, "a", encoding="utf-8", opener=files.without_links) as stream:
                 stream.write(text.getvalue())
         except OSError:
             self.cut(before)

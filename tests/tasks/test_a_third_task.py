@@ -142,10 +142,12 @@ def test_a_third_task_goes_through_all_verbs(here: Path) -> None:
     collected = invoke("collect", "results", "--out", "all.csv")
     assert collected.exit_code == 0 and "deviance" in Path("all.csv").read_text().splitlines()[0].split(",")
 
-    exported = invoke("export", str(sgld))
+    refused = invoke("export", str(sgld))
+    assert refused.exit_code == 1 and "--allow-code theirs" in refused.stderr
+    exported = invoke("export", str(sgld), "--allow-code", "theirs")
     assert exported.exit_code == 0, exported.stderr
     assert "predictions equal the run's to the bit" in exported.stdout
-    network = load_network(sgld / "network.pt")
+    network = load_network(sgld / "network.pt", allow_code=["theirs"])
     assert network(torch.zeros(3, 2)).shape == (3, 1)
 
 

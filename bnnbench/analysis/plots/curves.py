@@ -28,6 +28,7 @@ from bnnbench.analysis.plots.panels import (
 )
 from bnnbench.analysis.plots.series import limits
 from bnnbench.errors import BnnbenchError, did_you_mean
+from bnnbench.store.files import replacing
 from bnnbench.store.frame import load_runs
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def plot_curves(
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = file.suffix[1:].lower()
-        with matplotlib.rc_context(style.RC):
-            figure.savefig(file, format=kind, metadata=style.METADATA[kind])
+        with replacing(file) as partial, matplotlib.rc_context(style.RC):
+            figure.savefig(partial, format=kind, metadata=style.METADATA[kind])
     return files
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bnnbench.analysis.plots import style
 from bnnbench.analysis.plots.panels import axis_words
 from bnnbench.errors import BnnbenchError
+from bnnbench.store.files import replacing
 from bnnbench.tasks.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def plot_sparsity(
     base.parent.mkdir(parents=True, exist_ok=True)
     files = [base.with_name(f"{base.name}.{kind}") for kind in formats]
     for kind, file in zip(formats, files, strict=True):
-        with matplotlib.rc_context(style.RC):
-            figure.savefig(file, format=kind, metadata=style.METADATA[kind])
+        with replacing(file) as partial, matplotlib.rc_context(style.RC):
+            figure.savefig(partial, format=kind, metadata=style.METADATA[kind])
     return files
 
 
