@@ -46,7 +46,12 @@ LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("SGLD, 4 chains, each", ("method=sgld",), 4, None),
     ("BN + SGLD", ("method=batchnorm_sgld",), 1, None),
     ("pSGLD", ("method=psgld",), 1, 2.8),
-    ("pSGLD, Γ by Hutchinson", ("method=psgld", "method.optimizer.gamma=hutchinson"), 1, None),
+    (
+        "pSGLD, Γ by Hutchinson",
+        ("method=psgld", "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always"),
+        1,
+        None,
+    ),
 )
 # The same for stochastic layers, against Adam on plain ones. Two matrix products for one and Adam on twice the
 # parameters are 2 of the 3.2; the rest is the KL.

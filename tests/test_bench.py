@@ -56,7 +56,7 @@ def test_only_the_outer_guard_notices_tolist():
         ("method=sgld",),
         ("method=batchnorm_sgld",),
         ("method=psgld", "method.optimizer.gamma=none"),
-        ("method=psgld", "method.optimizer.gamma=hutchinson"),
+        ("method=psgld", "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always"),
         ("method=sgld", "prior.name=laplace"),
     ],
     ids=" ".join,

@@ -34,7 +34,7 @@ class Crash(Exception):
     "method",
     [
         ["method=psgld"],
-        ["method=psgld", "method.optimizer.gamma=hutchinson", "model.widths=[4]"],
+        ["method=psgld", "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always", "model.widths=[4]"],
         ["method=sgd", "method.optimizer.momentum=0.9", "chains=2"],
         ["method=adam"],
         ["method=batchnorm_sgld", "method.bn_stats=frozen"],

@@ -93,7 +93,7 @@ def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp
         (["device=cuda:99"], ConfigError, "device=auto"),
         (["task.head=homoscedastic"], ConfigError, "input should be 'softmax'"),
         (["method=batchnorm_sgld", "batch_size=1"], ConfigError, "variance over the batch"),
-        (["method.optimizer.gamma=exact"], ConfigError, "gamma=hutchinson"),
+        (["method.optimizer.gamma=exact", "method.optimizer.v_adapt=always"], ConfigError, "gamma=hutchinson"),
         (["method=sgd", "method.optimizer.name=adamw"], ConfigError, "no such update rule"),
         (["method=sgd", "+method.optimizer.maximize=true"], ConfigError, "no such option"),
         (["device=meta"], ConfigError, "not available here"),
@@ -120,7 +120,9 @@ def test_a_validation_split_is_evaluated_beside_the_test_split(run_small: Run) -
 
 
 def test_the_cost_of_second_derivatives_is_counted(run_small: Run) -> None:
-    folder = run_small("method.optimizer.gamma=hutchinson", "model.widths=[4]", "chains=2")
+    folder = run_small(
+        "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always", "model.widths=[4]", "chains=2"
+    )
     table = pd.read_csv(folder / "metrics.csv", dtype={"chain": str})
     assert set((table.grad_evals / table.iteration)[table.chain == "0"]) == {2}
     assert set((table.grad_evals / table.iteration)[table.chain == "all"]) == {4}

@@ -380,7 +380,7 @@ def test_the_layers_start_where_their_options_say(compose: Compose) -> None:
 COMPANY = [
     (0.05, ["method=sgld", "schedule=cyclical"]),
     (1e-3, ["method=psgld", "schedule=polynomial"]),
-    (1e-3, ["method=psgld", "method.optimizer.gamma=hutchinson"]),
+    (1e-3, ["method=psgld", "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always"]),
     (0.05, ["method=batchnorm_sgld", "schedule=halving"]),
     (1e-3, ["method=rmsprop", "schedule=linear"]),
 ]

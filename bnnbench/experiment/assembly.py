@@ -132,7 +132,7 @@ def assemble(config: RunConfig) -> Parts:
         chains=chains,
         potential=potential,
         noise=noise,
-        optimizer=build_optimizer(config, potential, noise),
+        optimizer=build_optimizer(config, potential, noise, burn_in(config)),
         schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
         approximation=approximation,
         normalisation=normalisation,

@@ -192,6 +192,9 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         broken = convergence_warning(config.schedule)
         if broken is not None:
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
+    caveat = getattr(parts.optimizer, "caveat", None)
+    if caveat is not None:
+        warnings.append(f"method.optimizer: {caveat}")
     epochs = parts.iterations / parts.batches.steps_per_epoch
     if parts.potential.has_kl and config.method.kl.full_from >= epochs:
         warnings.append(

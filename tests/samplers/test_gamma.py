@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bnnbench.samplers import PSGLD
 
-N, LR, TEMPERATURE, ALPHA, LAMBDA = 40, 0.3, 0.7, 0.9, 1e-2
+N, LR, TEMPERATURE, ALPHA, LAMBDA = 40, 0.3, 0.7, 0.9, 2e-2
 
 
 def no_noise(tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -233,3 +233,28 @@ def test_a_parameter_outside_the_loss_stays_where_it_is() -> None:
     PSGLD([used, unused], 0.1, N, gamma="hutchinson").step(lambda: (used**3).sum())
     assert torch.equal(unused.detach(), torch.ones(2))
     assert not torch.equal(used.detach(), torch.ones(2))
+
+
+def test_at_zero_temperature_a_closure_for_gamma_is_differentiated_all_the_same() -> None:
+    p = torch.nn.Parameter(torch.tensor([3.0], dtype=torch.float64))
+    q = torch.nn.Parameter(p.detach().clone())
+    with_gamma, plain = (PSGLD([x], 1e-2, N, gamma=how) for x, how in ((p, "hutchinson"), (q, "none")))
+    for sampler in (with_gamma, plain):
+        sampler.param_groups[0]["temperature"] = 0.0
+    for _ in range(5):
+        with_gamma.step(lambda: (p**4).sum())
+        plain.zero_grad()
+        (q**4).sum().backward()
+        plain.step()
+    assert torch.equal(p, q)
+
+
+def test_exact_gamma_takes_parameters_of_any_strides() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(2, 3, 2, 2, dtype=torch.float64)
+    moved = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        p = torch.nn.Parameter(start.clone().contiguous(memory_format=layout))
+        PSGLD([p], 1e-2, N, alpha=0.0, lambda_=0.5, gamma="exact", noise=no_noise).step(lambda p=p: (p**4).sum())
+        moved.append(p.detach())
+    torch.testing.assert_close(*moved)
