@@ -59,7 +59,7 @@ def sample(gradient: Gradient, copies: int, steps: int, lr: float = LR, **option
 
 
 def standardised(theta: Tensor, g: Tensor, c: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return θ standardised by the law of its copy's discrete chain, and that law's variance, the posterior's being 1."""
+    """Return θ standardised by the law of its copy's discrete chain, and that law's variance over the posterior's."""
     variance = stationary_variance(2 * LR / N, PRECISION, 1.0, c, g)
     return (theta - POSTERIOR_MEAN) / variance.sqrt(), variance * PRECISION
 
