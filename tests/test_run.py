@@ -87,7 +87,7 @@ def test_numbers_are_written_in_full_precision(run_small: Run) -> None:
 def test_settings_that_do_not_fit_the_data_leave_no_folder(compose: Compose, tmp_path: Path) -> None:
     for overrides, error, words in (
         (["batch_size=5000"], ConfigError, "Take at most 1438"),
-        (["epochs=1"], ConfigError, "members.burn_in"),
+        (["epochs=1", "members.burn_in=300"], ConfigError, "members.burn_in"),
         (["model=logistic", "method=batchnorm_sgld"], ConfigError, "no hidden"),
         (["dataset=mnist", f"data.root={tmp_path}"], DataError, "bnnbench data fetch mnist"),
         (["device=cuda:99"], ConfigError, "device=auto"),

@@ -54,8 +54,8 @@ class _Strict:
 class Members(_Strict):
     """Which iterates join the posterior mean, and how they are averaged."""
 
-    burn_in: Natural  # iterations
-    thin: Count  # iterations
+    burn_in: Natural | None  # iterations; None: a fraction of the run, as the next
+    thin: Count | None  # iterations
     average: Literal["probability", "log_probability"]
     weight: Literal["equal", "lr"]
 
@@ -64,7 +64,7 @@ class Members(_Strict):
 class Evaluation(_Strict):
     """When and on what a run is evaluated."""
 
-    every: Count  # iterations
+    every: Count | None  # iterations; None: a fraction of the run
     splits: list[Literal["valid", "test"]]
     ood: list[str]  # names of datasets
     ece_bins: Count

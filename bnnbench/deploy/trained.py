@@ -124,7 +124,7 @@ def load_trained(folder: str | Path, device: str = "auto", allow_code: Sequence[
         raise BnnbenchError(f"{run.folder / checkpoint.NAME}: {error} than config.yaml describes.") from None
     parts.approximation.load_state_dict(state["approximation"])
     parts.normalisation.on_resume(state["iteration"])
-    return Trained(run, config, parts, state["iteration"], state["rows"])
+    return Trained(run, parts.config, parts, state["iteration"], state["rows"])
 
 
 def _folder_of(path: Path) -> Path:

@@ -15,6 +15,7 @@ from bnnbench.data import Data, check_dataset, check_targets, load_data
 from bnnbench.experiment import machine
 from bnnbench.experiment.divergence import DivergenceGuard
 from bnnbench.experiment.evaluation import Evaluator, splits_of
+from bnnbench.experiment.lengths import with_lengths
 from bnnbench.experiment.warm_start import WarmStart
 from bnnbench.inference.approximations.base import Approximation
 from bnnbench.inference.approximations.from_config import make_approximation
@@ -33,6 +34,8 @@ from bnnbench.tasks.from_config import make_task
 from bnnbench.tasks.measures import Measure
 from bnnbench.tasks.metrics.from_config import make_metrics
 
+ANY = 1000  # iterations of a run whose length is not known yet
+
 
 def check(raw: Mapping[str, Any]) -> RunConfig:
     """Return the typed configuration, with every name, option, type and range checked and no data read."""
@@ -42,7 +45,7 @@ def check(raw: Mapping[str, Any]) -> RunConfig:
     check_targets(config.dataset, task)
     check_model(config.model)
     check_schedule(config.schedule)
-    check_method(config.method, _prior_of_layers(config))
+    check_method(with_lengths(config, ANY).method, _prior_of_layers(config))
     return config
 
 
@@ -68,6 +71,7 @@ def measures_recorded(config: RunConfig) -> list[Measure]:
 class Parts:
     """The parts of a run."""
 
+    config: RunConfig  # with numbers for all lengths
     device: torch.device
     threads: int
     data: Data
@@ -108,8 +112,9 @@ def assemble(config: RunConfig) -> Parts:
     )
     task = data.targets
     batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
-    approximation = make_approximation(config.method.predictive)
-    iterations = _iterations(config, batches.steps_per_epoch, approximation)
+    iterations = _iterations(config, batches.steps_per_epoch)
+    config = with_lengths(config, iterations)
+    approximation = _approximation(config, iterations)
     start = WarmStart(config.method.init_from, config.chains) if config.method.init_from else None
     chains = build_chains(config, task, _prior_of_layers(config), data.in_shape, device, start)
     prior, prior_on = make_prior(config.prior), kinds_with_prior(config.prior)
@@ -123,6 +128,7 @@ def assemble(config: RunConfig) -> Parts:
         burn_in(config),
     )
     return Parts(
+        config=config,
         device=device,
         threads=threads,
         data=data,
@@ -154,7 +160,9 @@ def assemble(config: RunConfig) -> Parts:
 
 def burn_in(config: RunConfig) -> int:
     """Return the iterations before ``bn_stats=frozen`` freezes: the burn-in of the members, if the method has one."""
-    return int(config.method.predictive.get("burn_in", config.members.burn_in))
+    given = config.method.predictive.get("burn_in", config.members.burn_in)
+    assert given is not None, "see `with_lengths`"
+    return int(given)
 
 
 def refit_data(config: RunConfig, data: Data) -> torch.Tensor:
@@ -181,15 +189,20 @@ def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
         cpu = torch.device("cpu")
         data = load_data(config.dataset, targets=task_of(config), root=config.data.root, seed=seed, device=cpu)
         sizes[key] = len(data.train)
-    steps = steps_per_epoch(sizes[key], config.batch_size)
-    _iterations(config, steps, make_approximation(config.method.predictive))
+    iterations = _iterations(config, steps_per_epoch(sizes[key], config.batch_size))
+    _approximation(with_lengths(config, iterations), iterations)
 
 
-def _iterations(config: RunConfig, steps: int, approximation: Approximation) -> int:
+def _iterations(config: RunConfig, steps: int) -> int:
     """Return the iterations of the whole run, at `steps` per epoch."""
-    total = config.iterations or max(1, round(config.epochs * steps))
-    approximation.check_length(total)
-    return total
+    return config.iterations or max(1, round(config.epochs * steps))
+
+
+def _approximation(config: RunConfig, iterations: int) -> Approximation:
+    """Return the approximation of a run of so many `iterations`, which leave it something to predict with."""
+    approximation = make_approximation(config.method.predictive)
+    approximation.check_length(iterations)
+    return approximation
 
 
 def _prior_of_layers(config: RunConfig) -> RunPrior:

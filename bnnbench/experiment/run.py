@@ -19,7 +19,7 @@ from bnnbench.config.chosen import departures
 from bnnbench.config.schema import RunConfig
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
-from bnnbench.experiment.assembly import Parts, assemble, check
+from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
@@ -47,6 +47,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
         return run_path(raw)
     parts = assemble(config)
+    config = parts.config
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
         with layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
@@ -92,6 +93,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
         normalisation.on_iteration(0)
     else:
         normalisation.on_resume(iteration)
+    every = config.eval.every or parts.iterations
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
     try:
@@ -106,7 +108,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
             normalisation.on_iteration(iteration)
 
             member = approximation.observe(iteration, lr)
-            due = iteration % config.eval.every == 0 or iteration == parts.iterations
+            due = iteration % every == 0 or iteration == parts.iterations
             if not (member or due):
                 continue
             guard.check(iteration)
@@ -212,6 +214,9 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         parameters=parts.chains.size,
         temperature=temperature,
         iterations=parts.iterations,
+        burn_in=burn_in(config),
+        thin=config.members.thin,
+        eval_every=config.eval.every,
         score=parts.task.score,
         measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,

@@ -93,7 +93,7 @@ def test_a_device_that_is_not_there_is_answered_before_data_are_read(device, bnn
         ("dataset.valid=5000", "dataset.valid=5000: 5000 of 1438 training points"),
         ("batch_size=5000", "batch_size=5000 is more than the 1438 training data. Take at most 1438"),
         (
-            "epochs=2 members.burn_in=5000",
+            "epochs=2 members.burn_in=5000 members.thin=50",
             "burn_in=5000 .* no posterior member in 28 iterations.\nTake iterations=5500",
         ),
         ("epochs=2 members.burn_in=5 eval.every=5 method=batchnorm_sgld model=logistic", "nothing to normalise"),

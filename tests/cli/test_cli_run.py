@@ -70,8 +70,8 @@ def test_a_failure_of_the_code_itself_keeps_its_traceback(quick, here, monkeypat
 @pytest.mark.parametrize(
     ("words", "shown"),
     [
-        (["--cfg", "job"], "burn_in: ${dataset.budget.burn_in}"),
-        (["--cfg", "job", "--resolve"], "burn_in: 300"),
+        (["--cfg", "job"], "epochs: ${dataset.budget.epochs}"),
+        (["--cfg", "job", "--resolve"], "epochs: 100"),
         (["--cfg", "job", "-p", "method.optimizer", "method=sgld"], "temperature: ${temperature}"),
         (["--help"], "bnnbench run -m method=sgld,psgld seed=0,1,2"),
         (["--info", "defaults"], "method/psgld"),
