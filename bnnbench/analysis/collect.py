@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bnnbench.store import files
+from bnnbench.store import files, targets
 from bnnbench.store.frame import frame, read_runs
 
 COUNTS = ("iteration", "grad_evals", "members")
@@ -25,7 +25,7 @@ def collect(paths: Sequence[str | Path] | str | Path, out: Path | None = None) -
     Raises:
         BnnbenchError: no runs, none of them readable, or `out` cannot be written.
     """
-    target = None if out is None else files.check_target(out, (".csv",))
+    target = None if out is None else targets.check_target(out, (".csv",))
     runs, damage = read_runs(paths)
     rows = frame(runs)
     for column in COUNTS:  # whole numbers are written as metrics.csv has them: 300, not 300.0

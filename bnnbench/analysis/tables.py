@@ -22,7 +22,7 @@ ENDINGS = (".csv", ".md")
 
 
 def print_comparison(comparison: Comparison, console: Console, out: Path | None = None) -> None:
-    """Print every table with its notes, and write all of them to `out`, a path returned by `files.check_target`."""
+    """Print every table with its notes, and write all of them to `out`, a path returned by `targets.check_target`."""
     for table in comparison.tables:
         _print(console, table)
     for line in _account(comparison):

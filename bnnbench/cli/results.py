@@ -96,7 +96,7 @@ def compare_command(
         from bnnbench.analysis.compare import compare
         from bnnbench.analysis.tables import ENDINGS, print_comparison
         from bnnbench.experiment.progress import make_console
-        from bnnbench.store.files import check_target
+        from bnnbench.store.targets import check_target
 
         target = None if out is None else check_target(out, ENDINGS)
         metrics = None if metric is None else words(metric)

@@ -34,7 +34,7 @@ from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.layers.sparsity import NO_ALPHA, count_weights, prune, threshold_of_layers
 from bnnbench.models import build_network
-from bnnbench.store import checkpoint, files
+from bnnbench.store import checkpoint, files, targets
 from bnnbench.tasks.base import Task
 from bnnbench.tasks.from_config import make_task
 
@@ -98,7 +98,7 @@ def export(
         raise ConfigError("--threshold: without --sparse the layers' own applies, if they have one. Add --sparse.")
     if threshold is not None and not math.isfinite(threshold):
         raise ConfigError(f"--threshold {threshold}: give a number.")
-    files.check_folder(out)
+    targets.check_folder(out)
     console = console or make_console()
     trained = load_trained(folder, device, allow_code)
     network = trained.network(chain)

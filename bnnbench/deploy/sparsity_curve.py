@@ -24,8 +24,8 @@ from bnnbench.inference.chains import Chains
 from bnnbench.inference.normalisation import policy_for
 from bnnbench.layers.conversion import deconvert
 from bnnbench.layers.sparsity import count_weights, layers_with_alpha, log_alpha_of_weights, own_thresholds
-from bnnbench.store.files import check_folder
 from bnnbench.store.tables import write_csv
+from bnnbench.store.targets import check_folder
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, Measure, main_measure, measures_of
 
 GRID = tuple(step / 2 for step in range(-16, 17))  # −8 to 8, the range of log α in Sparse VD

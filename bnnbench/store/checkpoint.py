@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +37,10 @@ PARTS = (
 )
 # What torch and pickle raise over a file that is damaged or another program's.
 UNREADABLE = (RuntimeError, OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, pickle.UnpicklingError)
+
+
+# And zipfile, over a header with a flipped bit.
+NO_ARCHIVE = (zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError, ValueError, EOFError)
 
 
 class DamagedError(BnnbenchError):
@@ -111,12 +118,31 @@ def load(path: Path, device: str | torch.device = "cpu") -> Any:
     """
     import torch
 
+    _check_sums(path)
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise
     except UNREADABLE:
         raise DamagedError(f"{path} is damaged and cannot be read. Run it once more.") from None
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the content of a file of torch with the checksums in it, which torch does not look at.
+
+    Raises:
+        FileNotFoundError: no such file.
+        DamagedError: it is not what was written.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except FileNotFoundError:
+        raise
+    except (OSError, *NO_ARCHIVE) as error:
+        raise DamagedError(f"{path} is damaged and cannot be read. Run it once more.") from error
+    if broken is not None:
+        raise DamagedError(f"{path} is damaged: {broken} is not what was written. Run it once more.")
 
 
 def save(content: Any, target: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bnnbench.errors import BnnbenchError
+from bnnbench.store.manifest import Manifest
 
 HEADER = ("iteration", "chain", "split", "predictor")  # columns by which metrics.csv is known as one of ours
 
@@ -16,7 +17,7 @@ def is_run(folder: Path) -> bool:
     """Whether `folder` was written by a run. Cheap, and strict enough to pass over other programs' folders."""
     config, metrics = folder / "config.yaml", folder / "metrics.csv"
     try:
-        text = config.read_text("utf-8")
+        text = config.read_text("utf-8") if config.is_file() else ""  # a pipe would keep us waiting
         header = ""
         if metrics.is_file():
             with metrics.open(encoding="utf-8") as file:
@@ -30,8 +31,18 @@ def is_run(folder: Path) -> bool:
     return (folder / "manifest.json").is_file()  # died before its first evaluation
 
 
+def is_damaged_run(folder: Path) -> bool:
+    """Whether `folder` is that of a run whose config.yaml or metrics.csv is no longer what a run writes."""
+    try:
+        return not is_run(folder) and Manifest.read(folder).of_a_run
+    except BnnbenchError:  # a later version's
+        return True
+
+
 def find_runs(paths: Sequence[str | Path] | str | Path) -> list[Path]:
     """Return the folders of all runs at or below `paths`, each once, in the order given and by name below that.
+
+    Runs with damaged files are among them: what reads them says so.
 
     Args:
         paths: each a run's folder, a folder above runs (searched all the way down), or a run's metrics.csv.
@@ -60,7 +71,7 @@ def find_runs(paths: Sequence[str | Path] | str | Path) -> list[Path]:
 
 def _walk(top: Path) -> Iterator[Path]:
     for folder, below, _files in os.walk(top):
-        if is_run(Path(folder)):
+        if is_run(Path(folder)) or is_damaged_run(Path(folder)):
             below.clear()  # runs do not nest
             yield Path(folder)
         below[:] = sorted(name for name in below if not name.startswith("."))  # .hydra and .git hold no runs

@@ -22,10 +22,11 @@ import yaml
 
 from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
-from bnnbench.store.find import find_runs, is_run
+from bnnbench.store.find import HEADER, find_runs, is_damaged_run, is_run
 from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS, measures_of
 
+LONGEST_CONFIG = 1_000_000  # characters; that of a run has some thousand
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
 
 
@@ -81,12 +82,16 @@ def load_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     if not is_run(folder):
-        raise BnnbenchError(f"{folder}: not a run's folder (config.yaml, manifest.json, metrics.csv).")
+        raise BnnbenchError(f"{folder}: {_why_no_run(folder)}")
     try:
-        config = yaml.load((folder / "config.yaml").read_text("utf-8"), Loader=_Loader)
+        text = (folder / "config.yaml").read_text("utf-8")
+        aliases = "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        if aliases or len(text) > LONGEST_CONFIG:
+            raise ValueError("too long, or with aliases, which no run writes")
+        config = yaml.load(text, Loader=_Loader)
     except OSError as error:
         raise BnnbenchError(f"{folder / 'config.yaml'}: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # 2024-99-99 is a date to YAML, and no valid one
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2024-99-99 is a date to YAML, and no valid one
         raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
@@ -99,6 +104,21 @@ def load_run(folder: str | Path) -> Run:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
         raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
     return Run(folder, config, manifest, metrics)
+
+
+def _why_no_run(folder: Path) -> str:
+    """Return what is wrong with a folder that is not, or no longer, that of a run."""
+    if not is_damaged_run(folder):
+        return "not a run's folder (config.yaml, manifest.json, metrics.csv)."
+    for name in ("config.yaml", "metrics.csv"):
+        path = folder / name
+        if not path.is_file():
+            return f"the run has lost its {name}."
+        try:
+            path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            return f"{name} cannot be read as UTF-8 text: saved by another program?"
+    return "config.yaml or the head of metrics.csv is not what a run writes: saved by another program?"
 
 
 def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
@@ -151,6 +171,8 @@ def read_runs(paths: Sequence[str | Path] | str | Path) -> tuple[list[Run], list
             runs.append(load_run(folder))
         except BnnbenchError as error:
             damage.append(str(error))
+        except Exception as error:  # whatever a folder holds, it hides no other
+            damage.append(f"{folder}: damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]}).")
     if not runs:
         raise BnnbenchError(damage[0])
     return runs, damage
@@ -190,6 +212,8 @@ def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.Data
         return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in columns})
     try:
         header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
+        if not set(HEADER) <= set(header):
+            raise ValueError(f"its head lacks {', '.join(sorted(set(HEADER) - set(header)))}")
         if lines and len(lines[-1]) < len(header):
             lines.pop()  # half a line of a copy still under way, or one that an editor has given an end
         for number, line in enumerate(lines, start=1):

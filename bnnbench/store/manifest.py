@@ -32,19 +32,26 @@ class Manifest(dict[str, Any]):
         Raises:
             BnnbenchError: a later version of bnnbench has written it.
         """
+        path = folder / NAME
         try:
-            content = json.loads((folder / NAME).read_text("utf-8"))
-        except (OSError, ValueError):  # killed at the wrong instant
+            content = json.loads(path.read_text("utf-8")) if path.is_file() else None  # a pipe would keep us waiting
+        except (OSError, ValueError, RecursionError):  # killed at the wrong instant
             return cls()
         if not isinstance(content, dict):
             return cls()
-        schema_of(content, folder / NAME)
+        schema_of(content, path)
         return cls(content)
 
     def write(self, folder: Path) -> None:
         """Replace the manifest in `folder`."""
         content = {"schema": SCHEMA, **{key: value for key, value in self.items() if key != "schema"}}
         files.write(folder / NAME, json.dumps(content, indent=2, ensure_ascii=False, default=str) + "\n")
+
+    @property
+    def of_a_run(self) -> bool:
+        """Whether a run of bnnbench has written it, whatever has become of the other files."""
+        versions = self.get("versions")
+        return self.status is not None and isinstance(versions, dict) and "bnnbench" in versions
 
     @property
     def status(self) -> str | None:
