@@ -142,7 +142,7 @@ def _print(console: Console, table: Table) -> None:
         shown.add_row(*(Text(cell) for cell in row), style="bold" if number == 0 and len(rows) > 1 else "")
     # A number cut short would be a wrong number: rather a line longer than the terminal is wide.
     needed = console.measure(shown, options=console.options.update(max_width=10_000)).maximum
-    Console(width=max(console.width, needed)).print(shown, soft_wrap=needed > console.width)
+    Console(width=max(console.width, needed), markup=False).print(shown, soft_wrap=needed > console.width)
     for note in notes(table):
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     console.print()

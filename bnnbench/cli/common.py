@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,8 +19,13 @@ def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""
     from bnnbench.errors import BnnbenchError
 
+    for stream in (sys.stdout, sys.stderr):  # in a locale that lacks a sign, better a ? than no answer
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        done = action()
+        with warnings.catch_warnings():
+            warnings.showwarning = _as_note(warnings.showwarning)
+            done = action()
         sys.stdout.flush()
         return done
     except BnnbenchError as error:
@@ -31,6 +39,19 @@ def guarded(action: Callable[[], Any]) -> Any:
     except OSError as error:  # a folder that cannot be written, a full disk
         typer.echo(f"error: {error.filename}: {error.strerror}." if error.filename else f"error: {error}", err=True)
     raise typer.Exit(1)
+
+
+def _as_note(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Return a replacement of warnings.showwarning that prints warnings of this package in a line."""
+    package = str(Path(__file__).resolve().parents[1])
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        if filename.startswith(package):
+            typer.echo(f"note: {message}", err=True)
+        else:
+            otherwise(message, category, filename, *rest)
+
+    return show
 
 
 def complete_among(*values: str) -> Callable[[str], list[str]]:

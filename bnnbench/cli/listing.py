@@ -76,9 +76,9 @@ def print_table(header: Sequence[str], rows: Rows, note: str = "", wrap: bool = 
             table.add_column(word, no_wrap=not wrap or number < len(header))
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))  # Text: brackets in a cell are no markup
-        console = Console()
+        console = Console(markup=False)
         needed = 0 if wrap else console.measure(table, options=console.options.update(max_width=10_000)).maximum
-        Console(width=max(console.width, needed)).print(table, soft_wrap=needed > console.width)
+        Console(width=max(console.width, needed), markup=False).print(table, soft_wrap=needed > console.width)
         return
     lines = [tuple(header), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]

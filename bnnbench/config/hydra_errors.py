@@ -15,6 +15,7 @@ PLUGINS = ("dataset", "method.layers", "method.optimizer", "model", "schedule")
 
 def translate(error: Exception) -> Exception:
     """Return a ConfigError in place of one of Hydra's or OmegaConf's; any other error as it is."""
+    import yaml
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -35,6 +36,8 @@ def translate(error: Exception) -> Exception:
         )
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
         return ConfigError("-m goes with none of --run, --cfg and --info: they are for one run.")
+    if isinstance(error, yaml.YAMLError | UnicodeDecodeError | RecursionError):
+        return ConfigError(f"{_file_read_in(error) or 'a yaml file'}: {_fault(error)}")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []
@@ -55,6 +58,33 @@ def translate(error: Exception) -> Exception:
             return ConfigError(f"+{given}=…: it has a value already; leave out the plus: {given}=…")
         return ConfigError(text)
     return error
+
+
+def _fault(error: Exception) -> str:
+    """Return what is wrong with the content of a file, in a line."""
+    import yaml
+
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text. Save it as UTF-8."
+    if isinstance(error, RecursionError):
+        return "its defaults lead back to itself, or it is nested too deeply."
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    line = f"line {mark.line + 1}: " if isinstance(mark, yaml.Mark) else ""
+    return f"{line}not valid YAML: {problem}."
+
+
+def _file_read_in(error: Exception) -> str | None:
+    """Return the yaml file that was being read when `error` was raised: Hydra's own message does not name it."""
+    found: Any = None
+    trace = error.__traceback__
+    while trace is not None:
+        parent = trace.tb_frame.f_locals.get("parent")  # of its tree of defaults
+        if parent is not None and hasattr(parent, "get_config_path"):
+            found = f"{parent.get_config_path()}.yaml"
+        found = trace.tb_frame.f_locals.get("full_path", found)  # of its source of files
+        trace = trace.tb_next
+    return None if found is None else str(found)
 
 
 def _keys(node: Any) -> list[str]:

@@ -42,14 +42,14 @@ class Reporter:
         console: Console | None = None,
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
-        self.console = console or Console()
+        self.console = console or make_console()
         self.total, self.start, self.manifest = total, start, manifest or {}
         self._began = self._last = time.perf_counter()
         self._scores = ""
         self._bar: Progress | None = None
         if self.console.is_terminal:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TextColumn("{task.completed}/{task.total}"),
                 _Rate(),
@@ -117,8 +117,8 @@ def summary(rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any] | Non
 
 def make_console() -> Console:
     """Return a console as wide as the terminal; in a pipe or a file, wide enough for every table."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    console = Console(markup=False)  # labels and paths are text
+    return console if console.is_terminal else Console(width=160, markup=False)
 
 
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str, manifest: Mapping[str, Any] | None = None) -> Table:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from bnnbench.analysis.plots import style
 from bnnbench.analysis.plots.labels import legend_entries
-from bnnbench.analysis.plots.legend import settle_legends
+from bnnbench.analysis.plots.legend import as_text, settle_legends
 from bnnbench.analysis.plots.panels import (
     PREDICTORS,
     Line,
@@ -160,6 +160,7 @@ def _draw(
         settle_legends(figure)
         if title:
             figure.suptitle(title) if len(panels) > 1 else axes[0].set_title(title)
+            as_text(figure)
     return figure
 
 

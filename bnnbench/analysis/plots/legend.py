@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 WRAP = 46  # characters of an entry before it is broken
 
 
+def as_text(figure: Figure) -> None:
+    """Show text with dollar signs that is no mathtext, such as a user's label, as it is."""
+    from matplotlib.mathtext import MathTextParser
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        words = text.get_text()
+        if "$" in words:
+            try:
+                MathTextParser("path").parse(words)
+            except ValueError:
+                text.set_parse_math(False)
+
+
 def settle_legends(figure: Figure) -> None:
     """Move each legend that covers part of a line, pale ones included, to the right of its panel.
 
@@ -23,6 +38,7 @@ def settle_legends(figure: Figure) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    as_text(figure)
     for ax in figure.axes:
         if (legend := ax.get_legend()) is not None:
             for text in legend.get_texts():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnnbench.analysis.plots import style
+from bnnbench.analysis.plots.legend import as_text
 from bnnbench.analysis.plots.panels import axis_words
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.files import replacing
@@ -85,6 +86,7 @@ def draw(table: str | Path, title: str | None = None, measures: Mapping[str, Mea
             below.set_title(_about_own(own), fontsize=8, color="#444444")  # inside the axes it could hide the curve
         if title:
             above.set_title(title)
+        as_text(figure)
     return figure
 
 
