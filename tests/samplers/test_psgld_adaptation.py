@@ -66,7 +66,7 @@ def standardised(theta: Tensor, g: Tensor, c: float = 0.0) -> tuple[Tensor, Tens
 
 def test_full_batch_it_has_the_law_of_its_discrete_chain_and_all_but_samples_the_posterior() -> None:
     torch.manual_seed(0)
-    theta, g = sample(full_batch, 20_000, 4000, v_adapt=1000)
+    theta, g = sample(full_batch, 10_000, 4000, v_adapt=1000)
     z, ratio = standardised(theta, g)
     assert_gaussian_sample(z.numpy(), 0.0, 1.0)
     # What the step explains, ηGH/2, is far below 5 % here, and it is all that there is.
@@ -77,12 +77,13 @@ def test_full_batch_it_has_the_law_of_its_discrete_chain_and_all_but_samples_the
 
 def test_with_minibatches_it_has_the_law_of_its_discrete_chain() -> None:
     torch.manual_seed(1)
-    theta, g = sample(independent, 8000, 9000, v_adapt=1000)
+    theta, g = sample(independent, 5000, 9000, v_adapt=1000)
     z, ratio = standardised(theta, g, c=N**2 * SPREAD**2 / BATCH)
     assert_gaussian_sample(z.numpy(), 0.0, 1.0)
     assert ((ratio > 1) & (ratio < 1.05)).all()  # the gradients' noise is 0.022 of the injected one
 
 
+@pytest.mark.slow
 def test_reshuffled_minibatches_add_less_noise_than_independent_ones() -> None:
     torch.manual_seed(2)
     copies = 1500
