@@ -138,7 +138,7 @@ def assemble(config: RunConfig) -> Parts:
         chains=chains,
         potential=potential,
         noise=noise,
-        optimizer=build_optimizer(config, potential, noise, burn_in(config)),
+        optimizer=build_optimizer(config, potential, noise, burn_in(config), batches.steps_per_epoch),
         schedule=make_schedule(config.schedule, iterations=iterations, steps_per_epoch=batches.steps_per_epoch),
         approximation=approximation,
         normalisation=normalisation,

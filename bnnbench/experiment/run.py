@@ -197,6 +197,12 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     caveat = getattr(parts.optimizer, "caveat", None)
     if caveat is not None:
         warnings.append(f"method.optimizer: {caveat}")
+    adapting = parts.optimizer.param_groups[0].get("v_adapt")
+    if temperature and isinstance(adapting, int) and adapting > burn_in(config):
+        warnings.append(
+            f"method.optimizer.v_adapt: V learns for {adapting} iterations, two epochs, longer than the burn-in of "
+            f"{burn_in(config)}: until then the members follow a V that moves"
+        )
     epochs = parts.iterations / parts.batches.steps_per_epoch
     if parts.potential.has_kl and config.method.kl.full_from >= epochs:
         warnings.append(

@@ -155,7 +155,9 @@ def build_chains(
     return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
 
 
-def build_optimizer(config: RunConfig, potential: Potential, noise: Noise, burn_in: int) -> Optimizer:
+def build_optimizer(
+    config: RunConfig, potential: Potential, noise: Noise, burn_in: int, steps_per_epoch: int
+) -> Optimizer:
     """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
 
     Args:
@@ -163,10 +165,11 @@ def build_optimizer(config: RunConfig, potential: Potential, noise: Noise, burn_
         potential: gives the parameters.
         noise: of the run.
         burn_in: iterations before the first member.
+        steps_per_epoch: of the training split.
 
     Raises:
         ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior; a value that only the size
-            of the network, the data or the burn-in shows to be wrong.
+            of the network or of the data shows to be wrong.
     """
     method = config.method
     rule = optimizer_class(str(method.optimizer["name"]))
@@ -183,13 +186,8 @@ def build_optimizer(config: RunConfig, potential: Potential, noise: Noise, burn_
     options: dict[str, Any] = {k: v for k, v in method.optimizer.items() if k not in ("name", "temperature")}
     if temperature is not None:
         options["temperature"] = temperature
-    if options.get("v_adapt") == BURN_IN:
-        if burn_in < 2:
-            raise ConfigError(
-                f"method.optimizer.v_adapt={BURN_IN}: V learns nothing in a burn-in of {burn_in} iterations. "
-                "Take members.burn_in=2 or more, or method.optimizer.v_adapt=always."
-            )
-        options["v_adapt"] = burn_in
+    if options.get("v_adapt") == BURN_IN:  # a V from less than an epoch knows nothing of rare inputs
+        options["v_adapt"] = max(burn_in, 2 * steps_per_epoch)
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:

@@ -50,7 +50,8 @@ class PSGLD(Optimizer):
         v_gradient: ``likelihood``, V from the gradient in ``p.grad`` alone, as printed; ``posterior``, with
             `weight_decay`·θ added, as in the released code. (A prior inside the loss is always part of V.)
         v_start: ``zero`` as printed, or ``first_square``, the first ḡ ⊙ ḡ, as in the released code.
-        v_adapt: steps after which V is held, at least 2; or ``always``, as printed. With α = 1 V is held anyway.
+        v_adapt: steps after which V is held: at least 2, better two epochs; or ``always``, as printed. With α = 1 V is
+            held anyway.
         gamma: Γ of a V that moves always. ``none`` drops it, as all released code does. ``exact`` and ``hutchinson``
             compute it; `step` then needs a closure. While V is cold Γ ∝ H/ḡ² knows no bound but 1/λ²: its displacement
             is clamped, elementwise, to the standard deviation of the step's noise, |ηTΓ/N| ≤ √(2ηTG/N).

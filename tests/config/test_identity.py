@@ -219,10 +219,10 @@ RUNS = [
 WITH_EFFECT = [
     ((), "seed", 1),
     ((), "prior.variance", 0.01),
-    ((), "method.noise_on.biases", False),
+    (("method=sgld",), "method.noise_on.biases", False),
     ((), "method.predictive.thin", 1),
     ((), "method.predictive.average", "log_probability"),
-    ((), "eval.ece_bins", 3),
+    (("method=sgld",), "eval.ece_bins", 3),
     (("method=vd",), "method.kl.scale", 5.0),
     (("method=sgld", "+method.layers={name:vd}"), "method.kl.scale", 5.0),
     (("method=vd", "method.layers.kl=none", "+method.layers.input.kl=cubic"), "method.kl.scale", 5.0),
