@@ -56,6 +56,11 @@ class Value:
         """The value as it was given."""
         return self.value if isinstance(self.value, str) else f"{self.value:g}"
 
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """Its place (x, value) on a curve; None if it is on none."""
+        return None if self.x is None or isinstance(self.value, str) else (self.x, self.value)
+
 
 @dataclass(frozen=True)
 class Figure:

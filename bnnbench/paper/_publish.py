@@ -69,8 +69,6 @@ def _copy(run: Path, target: Path) -> None:
 
 def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> list[Path]:
     """Draw from `data`, write drawing and words into `base`, and the words into the README unless `quick`."""
-    import matplotlib
-
     from bnnbench.analysis.plots import style
     from bnnbench.paper._tables import text
 
@@ -81,7 +79,7 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
         readme = with_block(README.read_text("utf-8"), name, text(figure, data, title, f"{base.as_posix()}/{name}.png"))
     drawn = figure.draw(data, title)
     image, words = base / f"{name}.png", base / f"{name}.md"
-    with files.replacing(image) as partial, matplotlib.rc_context(style.RC):
+    with files.replacing(image) as partial, style.applied():
         drawn.savefig(partial, format="png", metadata=style.METADATA["png"])
     files.write(words, below)
     if readme is not None:

@@ -22,7 +22,6 @@ ERROR, COMPRESSION = 1.92, 68
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error above and the fraction of weights left below, against epochs; published end values dotted."""
-    import matplotlib
     from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -33,7 +32,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
     runs = runs_in(data)
     color = style.METHODS["sparse_vd"].color
-    with matplotlib.rc_context(style.RC):
+    with style.applied():
         width, height = style.PANEL
         figure = Canvas(figsize=(1.1 * width, 1.45 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)

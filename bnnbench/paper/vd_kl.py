@@ -55,14 +55,13 @@ def compute(folder: Path, quick: bool) -> None:
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return −KL against log α, and below it what each approximation is off by."""
-    import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     from bnnbench.analysis.plots import style
 
     columns, draws = _read(data), Manifest.read(data)["draws"]
     x, exact, error = columns["log_alpha"], columns["monte_carlo"], columns["standard_error"]
-    with matplotlib.rc_context(style.RC):
+    with style.applied():
         width, height = style.PANEL
         figure = Canvas(figsize=(1.15 * width, 1.55 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
