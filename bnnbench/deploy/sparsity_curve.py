@@ -125,7 +125,7 @@ def _evaluator(trained: Trained, network: nn.Module) -> Evaluator:
     policy = policy_for(config.method.bn_stats, alone, parts.normalisation.x, config.batch_size, burn_in(config))
     policy.on_resume(trained.iteration)
     splits = {name: split for name, split in parts.evaluator.splits.items() if name not in parts.data.ood}
-    return Evaluator(parts.task, alone, splits, set(), Point(), policy, config.eval.batch_size, config.seed)
+    return Evaluator(parts.task, alone, splits, set(), Point(), policy, parts.evaluator.batch_size, config.seed)
 
 
 def parse_thresholds(text: str) -> list[float]:

@@ -73,7 +73,6 @@ def _sweep(overrides: Sequence[str], results: str | Path) -> None:
 
 
 def _reason(folder: Path) -> str:
-    try:
-        return f": {(folder / 'error.txt').read_text('utf-8').splitlines()[0]}"
-    except (OSError, IndexError):
-        return ""
+    """Return the first line of the error that ended the run in `folder`, behind a colon."""
+    error = Manifest.read(folder).get("error")
+    return f": {error.splitlines()[0]}" if isinstance(error, str) and error else ""

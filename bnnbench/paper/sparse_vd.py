@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,12 +85,13 @@ def table(data: Path, values: Sequence[Value]) -> str:
 
 
 def _layers(run: Run) -> list[dict[str, str]]:
-    """Return the rows of the first chain in the run's sparsity.csv, [] without one."""
-    path = run.folder / "sparsity.csv"
-    if not path.is_file():
+    """Return the rows of the first chain in the run's sparsity.csv; [] if there is no such file."""
+    from bnnbench.store.tables import read_csv
+
+    try:
+        rows = read_csv(run.folder / "sparsity.csv")
+    except FileNotFoundError:
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     return [row for row in rows if row.get("chain") in (None, "", rows[0].get("chain"))]
 
 

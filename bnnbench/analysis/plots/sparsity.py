@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from bnnbench.analysis.plots.legend import as_text
 from bnnbench.analysis.plots.panels import axis_words
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.files import replacing
+from bnnbench.store.tables import read_csv
 from bnnbench.tasks.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -157,8 +157,7 @@ def _draw_scores(ax: Axes, rows_of: dict[str, list[CsvRow]], measure: Measure) -
 
 def _read(table: Path) -> list[CsvRow]:
     try:
-        with table.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = read_csv(table)
     except FileNotFoundError:
         raise BnnbenchError(f"{table}: no such file. `bnnbench sparsity RUN` makes it.") from None
     columns = set(rows[0]) if rows else set()
