@@ -184,6 +184,19 @@ def test_regression_keeps_its_variance_and_its_units(method: str, head: str, fin
     assert point["rmse"] == float(row["rmse"])  # the curve passes through the run
 
 
+@pytest.mark.parametrize("head", ["softmax", "homoscedastic", "heteroscedastic"])
+def test_a_file_of_an_earlier_version_names_its_head_alone(head: str, finished: Run, sets: None) -> None:
+    folder = finished("method=adam", *(SMALL if head == "softmax" else (f"task.head={head}", *LINES)))
+    export(folder, console=quiet())
+    expected = load_network(folder / "network.pt")
+    about = json.loads((folder / "network.json").read_text())
+    assert about.pop("task")["head"] == head
+    (folder / "network.json").write_text(json.dumps({**about, "head": head}))
+    network = load_network(folder / "network.pt")
+    x = torch.randn(4, *about["in_shape"])
+    assert torch.equal(network(x), expected(x))
+
+
 @pytest.mark.parametrize("threshold", [-3.0, 5.0])
 def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, finished: Run) -> None:
     folder = finished("method=sparse_vd", "epochs=20")

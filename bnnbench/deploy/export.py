@@ -41,7 +41,7 @@ from bnnbench.tasks.from_config import make_task
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
 State = dict[str, Tensor]
-# Heads in files of format 1 without a task.
+# Head → task, in files of format 1 from before tasks had names.
 HEADS = {"softmax": "classification", "homoscedastic": "regression", "heteroscedastic": "regression"}
 
 
@@ -246,8 +246,12 @@ def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
 
 def _task(about: Mapping[str, Any]) -> Task:
     """Return the task of an exported network; files of earlier versions name its head alone."""
-    section = dict(about.get("task") or {"name": HEADS[about["head"]], "head": about["head"]})
-    classes = section.pop("classes", about["outputs"])  # files without a task are from before there were others
+    if "task" in about:
+        section = dict(about["task"])
+    else:
+        head = about["head"]
+        section = {"name": HEADS[head], "head": head, "classes": about["outputs"] if head == "softmax" else None}
+    classes = section.pop("classes", None)
     return make_task(section, dataset="", default=section["name"], classes=classes)
 
 
