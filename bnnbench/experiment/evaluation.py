@@ -41,14 +41,14 @@ def splits_of(data: Data, chosen: list[str], task: Task) -> dict[str, Split]:
 
 
 class Evaluator:
-    """Rows of metrics.csv for the networks of a run.
+    """Makes the rows of metrics.csv from the networks of a run.
 
     Args:
         task: outputs → predictive distribution → scores.
         chains: the networks.
         splits: name → data.
         ood: which of the splits are out of distribution.
-        approximation: what stands for the posterior; started here.
+        approximation: of the posterior; started here.
         normalisation: BatchNorm's policy.
         batch_size: data per forward pass, all chains counted. Drawn predictions have a size of their own, since the
             noise depends on it.
@@ -129,7 +129,7 @@ class Evaluator:
         whole = torch.cat(outputs, dim=1).double()
         if whole.isnan().any():
             raise DivergedError("the network's outputs are NaN in evaluation mode, though its loss is finite.")
-        # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
+        # In single precision a softmax is 0 where logits differ by more than 103; one such 0 would decide the mean NLL.
         return self.task.predict(whole)
 
     def _empty(self, average: str) -> Predictives:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def mark_published(figure: Figure, values: Iterable[Value]) -> None:
-    """Put a cross at each of `values` that has an x, in the colour of its method, and an entry into the legend."""
+    """Mark each of `values` that has an x with a cross in the colour of its method, and add the legend's entries."""
     from bnnbench.analysis.plots import style
     from bnnbench.analysis.plots.legend import settle_legends
 

@@ -1,4 +1,4 @@
-"""Sparse variational dropout on LeNet-300-100: error, and the weights that each layer can do without."""
+"""Sparse variational dropout on LeNet-300-100: error, and the weights that each layer keeps."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 
 def table(data: Path, values: Sequence[Value]) -> str:
-    """Return the weights of each layer and those that are left, of the first run, beside the published sparsity."""
+    """Return the scores, and the weights that each layer of the first run keeps beside its published sparsity."""
     from bnnbench.paper._tables import markdown, runs_in, scores
 
     runs = runs_in(data)
     rows = _layers(runs[0])
     if not rows:
-        return scores(data, values) + "\n\nThe runs left no sparsity.csv: nothing is known of single layers."
+        return scores(data, values) + "\n\nThe runs left no sparsity.csv, so the layers are not listed."
     head = ["layer", "weights", "kept", "dropped, %", "compression", "published, %"]
     cells = []
     for row in rows:

@@ -40,9 +40,9 @@ FORMS = {  # by column of curve.csv; drawn in this order
 
 
 def compute(folder: Path, quick: bool) -> None:
-    """Write curve.csv: log_alpha, then −KL in nats by Monte Carlo, its standard error, and by each approximation.
+    """Write curve.csv: log α, −KL in nats by Monte Carlo, its standard error, and −KL by each approximation.
 
-    KL = E log|1 + √α ε| − ½ log α + c with ε ~ N(0, 1), `bnnbench.layers.kl`. Each α has draws of its own.
+    KL = E log|1 + √α ε| − ½ log α + c with ε ~ N(0, 1), see `bnnbench.layers.kl`. Each α has its own draws.
     """
     import torch
 
@@ -67,14 +67,14 @@ def compute(folder: Path, quick: bool) -> None:
 
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
-    """Return −KL against log α, and below it what each approximation is off by."""
+    """Return −KL against log α, and below it the error of each approximation."""
     from matplotlib.figure import Figure as Canvas
 
     from bnnbench.analysis.plots import style
 
     columns, draws = _read(data), Manifest.read(data).get("draws")
     if not isinstance(draws, int):
-        raise BnnbenchError(f"{data / manifest.NAME}: it does not say how many draws. Make it: make figures FIG=vd_kl")
+        raise BnnbenchError(f"{data / manifest.NAME}: no number of draws. Make it: make figures FIG=vd_kl")
     x, exact, error = columns["log_alpha"], columns["monte_carlo"], columns["standard_error"]
     with style.applied():
         width, height = style.PANEL
@@ -106,7 +106,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 
 def table(data: Path, values: Sequence[Value]) -> str:
-    """Return how far each approximation is from Monte Carlo, within its range."""
+    """Return the deviation of each approximation from Monte Carlo, within its range."""
     from bnnbench.paper._tables import markdown
 
     columns = _read(data)
@@ -128,7 +128,7 @@ def table(data: Path, values: Sequence[Value]) -> str:
 
 
 def _shown(form: Form, x: Sequence[float]) -> list[int]:
-    """Return the positions in `x`, values of log α, that the approximation is meant for."""
+    """Return the positions in `x` of those log α that the approximation is meant for."""
     return [i for i, at in enumerate(x) if at <= form.largest + 1e-9]
 
 

@@ -56,7 +56,7 @@ def plot_sparsity(
 
 
 def draw(table: str | Path, title: str | None = None, measures: Mapping[str, Measure] = MEASURES) -> Figure:
-    """Return the figure: above the score, logarithmic where it spans a decade; below the weights dropped."""
+    """Return the figure: the score above, logarithmic where it spans a decade, and the weights dropped below."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
