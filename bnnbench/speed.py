@@ -201,7 +201,7 @@ def _compare(
 
 
 def _check_no_sync(loops: dict[str, Callable[[int], None]], device: torch.device) -> None:
-    """Raise RuntimeError if a step waits for the GPU; the 25 steps up to here do not reach `Watch.look`."""
+    """Raise RuntimeError if a step waits for the GPU; the 25 steps up to here do not reach `DivergenceGuard.check`."""
     for loop in loops.values():
         torch.cuda.set_sync_debug_mode("error")
         try:

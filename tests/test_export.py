@@ -6,6 +6,7 @@ import csv
 import functools
 import io
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -166,9 +167,11 @@ def test_a_compressed_file_of_an_earlier_export_does_not_stay_beside_another_net
 @pytest.mark.parametrize("method", ["sparse_vd", "mean_field"])
 def test_regression_keeps_its_variance_and_its_units(method: str, head: str, finished: Run, sets: None) -> None:
     folder = finished(f"method={method}", f"task.head={head}", *LINES, "method.optimizer.lr=0.01")
-    done = export(folder, sparse=method == "sparse_vd", console=quiet())
+    console = quiet()
+    done = export(folder, sparse=method == "sparse_vd", console=console)
     about, row = json.loads((folder / "network.json").read_text()), recorded(folder)
     assert done.score == float(row["rmse"])
+    assert "the run recorded" not in console.file.getvalue()
     for path in done.files:
         network = load_network(path)
         assert isinstance(network, SharedVariance) == (head == "homoscedastic")
@@ -177,6 +180,21 @@ def test_regression_keeps_its_variance_and_its_units(method: str, head: str, fin
         nll = torch.tensor(about["target_std"], dtype=torch.float64).log() - density
         assert nll.item() == pytest.approx(float(row["nll"]), rel=1e-12)
         assert formulas.rmse(moments[:, 0], split.y, about["target_std"]).item() == float(row["rmse"])
+    (point,) = measure(load_trained(folder), thresholds=[3.0 if method == "sparse_vd" else math.inf])
+    assert point["rmse"] == float(row["rmse"])  # the curve passes through the run
+
+
+@pytest.mark.parametrize("head", ["softmax", "homoscedastic", "heteroscedastic"])
+def test_a_file_of_an_earlier_version_names_its_head_alone(head: str, finished: Run, sets: None) -> None:
+    folder = finished("method=adam", *(SMALL if head == "softmax" else (f"task.head={head}", *LINES)))
+    export(folder, console=quiet())
+    expected = load_network(folder / "network.pt")
+    about = json.loads((folder / "network.json").read_text())
+    assert about.pop("task")["head"] == head
+    (folder / "network.json").write_text(json.dumps({**about, "head": head}))
+    network = load_network(folder / "network.pt")
+    x = torch.randn(4, *about["in_shape"])
+    assert torch.equal(network(x), expected(x))
 
 
 @pytest.mark.parametrize("threshold", [-3.0, 5.0])

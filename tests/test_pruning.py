@@ -327,7 +327,7 @@ def test_thresholds_are_a_list_or_a_range(text: str, values: list[float]) -> Non
     "text", ["", "a", "1,,2", "1:2", "1:2:0", "2:1:1", "nan", "inf", "0:inf:1", "0:1:nan", "1:2:3:4"]
 )
 def test_other_thresholds_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"give numbers, as -2,0,3, or first:last:step"):
+    with pytest.raises(ConfigError, match=r"give numbers, such as -2,0,3, or first:last:step"):
         parse_thresholds(text)
 
 

@@ -72,7 +72,7 @@ def test_the_folder_holds_all_that_a_reader_needs(run_small: Run) -> None:
 
 def test_a_temperature_that_no_sampler_uses_is_said(run_small: Run) -> None:
     warnings = manifest_of(run_small("method=sgd", "temperature=2"))["warnings"]
-    assert warnings == ["temperature=2: not used, SGD draws no samples by noise"]
+    assert warnings == ["temperature=2 is not used: SGD injects no noise"]
     assert manifest_of(run_small("method=sgd", "seed=1"))["warnings"] == []
 
 

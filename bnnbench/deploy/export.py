@@ -1,10 +1,10 @@
 """`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
-network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task,
-                 and the threshold of log α that was applied: one, by layer if they differ, null if no layer drops
-network_csr.pt   the weights [out, in], of a convolution [out, in·h·w], by compressed sparse rows (`bnnbench.csr`),
-                 everything else as it is, and the same facts
+network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task; and
+                 the threshold of log α that was applied, one per layer if they differ, null if no layer drops weights
+network_csr.pt   the weights as compressed sparse rows (`bnnbench.csr`), [out, in] or, of a convolution, [out, in·h·w];
+                 everything else unchanged; and the content of network.json
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from bnnbench.tasks.from_config import make_task
 FORMAT = 1
 DENSE, ABOUT, CSR = "network.pt", "network.json", "network_csr.pt"
 State = dict[str, Tensor]
-# Heads in files of format 1 without a task.
+# Head → task, in files of format 1 from before tasks had names.
 HEADS = {"softmax": "classification", "homoscedastic": "regression", "heteroscedastic": "regression"}
 
 
@@ -53,8 +53,9 @@ class Exported:
         files: the networks written.
         weights, kept: |w| and |w ≠ 0|; biases do not count.
         unpruned: bytes of the plain network's state with no weight dropped.
-        score: the reloaded network's test error, a fraction; RMSE in the target's units for regression.
-        differences: file → the largest difference of its outputs on the test split from the run's; 0 is to the bit.
+        score: of the reloaded network on the test split, as metrics.csv has it: the error as a fraction, the RMSE in
+            the target's units.
+        differences: file → the largest difference of its outputs on the test split from the run's; 0 if all bits agree.
     """
 
     files: list[Path]
@@ -206,7 +207,7 @@ def _size(state: State) -> int:
 def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
     """Return the plain network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
 
-    Neither data nor the run are needed.
+    Neither the data nor the run is needed.
 
     Args:
         path: of the file.
@@ -246,8 +247,12 @@ def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
 
 def _task(about: Mapping[str, Any]) -> Task:
     """Return the task of an exported network; files of earlier versions name its head alone."""
-    section = dict(about.get("task") or {"name": HEADS[about["head"]], "head": about["head"]})
-    classes = section.pop("classes", about["outputs"])  # files without a task are from before there were others
+    if "task" in about:
+        section = dict(about["task"])
+    else:
+        head = about["head"]
+        section = {"name": HEADS[head], "head": head, "classes": about["outputs"] if head == "softmax" else None}
+    classes = section.pop("classes", None)
     return make_task(section, dataset="", default=section["name"], classes=classes)
 
 
@@ -298,6 +303,6 @@ def _print(
     last = [r for r in trained.rows if (r["split"], r["predictor"], r["chain"]) == ("test", "current", chain)]
     before = last[0].get(measure.name) if last else done.score
     if threshold is None and before != done.score:
-        say(f"note: the run recorded {before}: it was evaluated elsewhere, or with its chains together")
+        say(f"note: the run recorded {before}: other hardware, or all chains in one pass, rounds differently")
     for path in (done.files[0], done.files[0].with_name(ABOUT), *done.files[1:]):
         say(str(path))

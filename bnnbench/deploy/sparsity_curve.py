@@ -125,7 +125,7 @@ def _evaluator(trained: Trained, network: nn.Module) -> Evaluator:
     policy = policy_for(config.method.bn_stats, alone, parts.normalisation.x, config.batch_size, burn_in(config))
     policy.on_resume(trained.iteration)
     splits = {name: split for name, split in parts.evaluator.splits.items() if name not in parts.data.ood}
-    return Evaluator(parts.task, alone, splits, set(), Point(), policy, config.eval.batch_size, config.seed)
+    return Evaluator(parts.task, alone, splits, set(), Point(), policy, parts.evaluator.batch_size, config.seed)
 
 
 def parse_thresholds(text: str) -> list[float]:
@@ -144,14 +144,14 @@ def parse_thresholds(text: str) -> list[float]:
     except (ValueError, ZeroDivisionError, OverflowError):
         values = []
     if not values or not all(map(math.isfinite, values)):
-        raise ConfigError(f"--thresholds {text}: give numbers, as -2,0,3, or first:last:step, as -8:8:0.5.")
+        raise ConfigError(f"--thresholds {text}: give numbers, such as -2,0,3, or first:last:step, such as -8:8:0.5.")
     if len(values) > MOST:
         raise ConfigError(f"--thresholds {text}: more than {MOST} thresholds. Take a larger step.")
     return values
 
 
 def _table(rows: list[dict[str, Any]], title: str, measures: Mapping[str, Measure]) -> Table:
-    """Return the table of the curve, a line for each threshold, the splits side by side."""
+    """Return the table of the curve, a row per threshold, with the splits side by side."""
     splits = list(dict.fromkeys(row["split"] for row in rows))
     scores = [measures[name] for name in rows[0] if name not in COLUMNS]
     table = Table(title=title, title_justify="left", caption="* the run's own threshold", caption_justify="left")

@@ -96,7 +96,7 @@ def load_trained(folder: str | Path, device: str = "auto", allow_code: Sequence[
     Args:
         folder: of a run, a file in it, or a folder that contains exactly one run.
         device: for the networks; it may differ from that of training.
-        allow_code: packages of the user's that the run may import; what its files name besides is refused.
+        allow_code: the user's own packages that the run may import; any other code that its files name is refused.
 
     Raises:
         BnnbenchError: no run there, or several; no checkpoint, or one that cannot be read.

@@ -178,7 +178,7 @@ def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
 
     Args:
         config: of a run.
-        sizes: N of the datasets read so far; filled, so that many runs on one dataset read it once.
+        sizes: N of the datasets read so far; extended here, so that many runs on one dataset read it once.
 
     Raises:
         ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
@@ -199,7 +199,7 @@ def _iterations(config: RunConfig, steps: int) -> int:
 
 
 def _approximation(config: RunConfig, iterations: int) -> Approximation:
-    """Return the approximation of a run of so many `iterations`, which leave it something to predict with."""
+    """Return the approximation of a run of that many `iterations`, after checking that some member is left."""
     approximation = make_approximation(config.method.predictive)
     approximation.check_length(iterations)
     return approximation

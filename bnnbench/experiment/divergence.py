@@ -40,7 +40,7 @@ class DivergenceGuard:
         """Check the losses stored; `iteration` is the number of steps made.
 
         Raises:
-            DivergedError: the first step whose loss is not finite, its chain and step size, and a tensor that is not.
+            DivergedError: names the first step whose loss is not finite, its chain, step size and a tensor at fault.
         """
         losses = self._losses[: self._filled].double().cpu()
         bad = (~losses.isfinite()).nonzero()

@@ -41,16 +41,17 @@ def splits_of(data: Data, chosen: list[str], task: Task) -> dict[str, Split]:
 
 
 class Evaluator:
-    """Rows of metrics.csv for the networks of a run.
+    """Makes the rows of metrics.csv from the networks of a run.
 
     Args:
         task: outputs → predictive distribution → scores.
         chains: the networks.
         splits: name → data.
         ood: which of the splits are out of distribution.
-        approximation: what stands for the posterior; started here.
+        approximation: of the posterior; started here.
         normalisation: BatchNorm's policy.
-        batch_size: data per forward pass.
+        batch_size: data per forward pass, all chains counted. Drawn predictions have a size of their own, since the
+            noise depends on it.
         seed: of the run; the draws of stochastic layers derive theirs from it.
         metrics: to record beside the task's own measures.
     """
@@ -69,7 +70,8 @@ class Evaluator:
     ) -> None:
         self.task, self.chains, self.splits, self.ood = task, chains, dict(splits), ood
         self.approximation, self.normalisation = approximation, normalisation
-        self.batch_size, self.seed, self.metrics = batch_size, seed, metrics
+        self.batch_size = DRAWN if approximation.draws_from_layers else batch_size
+        self.seed, self.metrics = seed, metrics
         self.device = next(iter(self.splits.values())).x.device
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         self.has_kl = bool(covered_by_kl(chains.network))
@@ -120,16 +122,14 @@ class Evaluator:
 
     def batches(self, x: Tensor) -> Iterable[Tensor]:
         """Return the inputs `x` in the batches in which they are evaluated: the last digits may depend on them."""
-        # Bounds the memory. If predictions are drawn, the size is fixed: the noise depends on it.
-        size = DRAWN if self.approximation.draws_from_layers else self.batch_size
-        return self.normalisation.batches(x, max(1, size // self.chains.count))
+        return self.normalisation.batches(x, max(1, self.batch_size // self.chains.count))
 
     def _predict_split(self, x: Tensor, buffers: dict[str, Tensor] | None) -> Tensor:
         outputs = [self.chains(batch, shared=True, buffers=buffers) for batch in self.batches(x)]
         whole = torch.cat(outputs, dim=1).double()
         if whole.isnan().any():
             raise DivergedError("the network's outputs are NaN in evaluation mode, though its loss is finite.")
-        # In single precision a softmax is 0 from a gap of 103 on, and one such zero would decide the mean NLL.
+        # In single precision a softmax is 0 where logits differ by more than 103; one such 0 would decide the mean NLL.
         return self.task.predict(whole)
 
     def _empty(self, average: str) -> Predictives:

@@ -1,4 +1,4 @@
-"""Burn-in, thinning and the interval of evaluations: numbers where they are given, else fractions of the run."""
+"""Burn-in, thinning and the interval of evaluations: as given, or else as fractions of the run."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Reporter:
         total: iterations of the whole run.
         start: iterations already made, of a resumed run.
         console: output.
-        manifest: of the run; its task's measures and score.
+        manifest: of the run; it names the score and describes measures.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Reporter:
             self._bar.update(self._task, completed=iteration)
 
     def scores(self, iteration: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Show the score of last iterate and posterior mean on the test split, else on the first split."""
+        """Show the scores of the last iterate and the posterior mean, on the test split or else on the first."""
         self._scores = summary(rows, self.manifest)
         if self._bar is not None:
             self._bar.update(self._task, completed=iteration, scores=self._scores)
@@ -101,7 +101,7 @@ def summary(rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any] | Non
 
     Args:
         rows: of one evaluation.
-        manifest: of the run; its task's measures and score.
+        manifest: of the run; it names the score and describes measures.
     """
     rows = list(rows)
     measure = main_measure(manifest or {}, measured(rows))
@@ -122,7 +122,7 @@ def make_console() -> Console:
 
 
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str, manifest: Mapping[str, Any] | None = None) -> Table:
-    """Return the table of the last evaluation: the score first, then measures with a direction or of the weights."""
+    """Return the table of the last evaluation: the score, then measures that have a direction or are of the weights."""
     rows = list(rows)
     manifest = manifest or {}
     main = main_measure(manifest, measured(rows))

@@ -139,7 +139,7 @@ def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: f
 
     Args:
         optimizer: its step size is set here.
-        potential: gives the loss.
+        potential: the loss.
         lr: η of this step.
         beta: β_t of this step, the weight of the KL.
     """
@@ -187,9 +187,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     if config.chosen:
         warnings += departures(folder.raw | {"chosen": config.chosen})
     if temperature is None and config.temperature not in (1, "1/N"):
-        warnings.append(
-            f"temperature={config.temperature:g}: not used, {config.method.label} draws no samples by noise"
-        )
+        warnings.append(f"temperature={config.temperature:g} is not used: {config.method.label} injects no noise")
     if temperature:
         broken = convergence_warning(config.schedule)
         if broken is not None:

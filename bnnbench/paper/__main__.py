@@ -1,4 +1,4 @@
-"""``python -m bnnbench.paper``: run what a figure is missing, publish it, draw it. See `bnnbench.paper`."""
+"""``python -m bnnbench.paper``: run what figures are missing, draw and publish them. See `bnnbench.paper`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RESULTS = Path("results")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says, and return the exit code: 0, or 1 if a figure could not be made."""
+    """Do what the command line asks; return the exit code: 0, 1 if a figure could not be made, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="python -m bnnbench.paper", description="Figures of papers, from their runs.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(figures())}")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--quick", action="store_true", help="at reduced budget, below results/quick")
-    how.add_argument("--draw", action="store_true", help="only draw anew from results/published")
+    how.add_argument("--draw", action="store_true", help="only redraw, from results/published")
     given = parser.parse_args(arguments)
     try:
         chosen = {name: load_figure(name) for name in dict.fromkeys(given.names or figures())}
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command continues from here", file=sys.stderr)
         return 130
 
 
 def _make(chosen: dict[str, Figure], quick: bool) -> int:
-    """Run what is missing for all figures, then publish: publishing changes files that the commit of a run is about."""
+    """Run what all figures are missing, then publish: a run after that would find, and record, a changed checkout."""
     runs: dict[str, list[Path]] = {}
     failed: list[str] = []
     for name, figure in chosen.items():
@@ -49,7 +49,7 @@ def _make(chosen: dict[str, Figure], quick: bool) -> int:
         with _noting(name, failed):
             _say(publish(name, chosen[name], folders, quick))
     if failed:
-        print(f"not drawn: {', '.join(failed)}, see above. What is finished is not run again.", file=sys.stderr)
+        print(f"not drawn: {', '.join(failed)}, see above. Finished runs are not repeated.", file=sys.stderr)
     return int(bool(failed))
 
 

@@ -1,4 +1,4 @@
-"""The drawing that several figures have in common."""
+"""The drawing that several figures share."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 def against_epochs(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error against epochs, of all runs in `data`."""
-    from bnnbench.analysis.plots.curves import draw  # loads matplotlib: listing figures does without
+    from bnnbench.analysis.plots.curves import draw  # loads matplotlib, which listing figures does not need
 
     return draw(data, x="epoch", title=title)

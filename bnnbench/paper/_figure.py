@@ -1,4 +1,4 @@
-"""What a figure of a paper is made of."""
+"""The description of a paper's figure."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Value:
     """A number that a paper gives.
 
     Attributes:
-        what: of what: "SGLD", "LeNet-300-100, sparsity of each layer".
-        value: the number; as words where its digits matter ("1.40") or where it is several.
-        source: where it stands: paper, figure or table.
+        what: what it measures: "SGLD", "LeNet-300-100, sparsity of each layer".
+        value: the number; as text if its digits matter ("1.40") or if it is several.
+        source: paper, and figure or table.
         mark: `SEEN`, `READ_OFF` or `RECALLED`.
-        unit: behind the number, with its blank.
-        x: of a point on a curve: its place on the figure's x-axis; `value` is then a number.
-        method: ``method=`` of the line that it belongs to: it stands beside that line's scores, or has its colour.
+        unit: appended to the number, with the space between them.
+        x: position on the figure's x-axis, of a point on a curve; `value` is then a number.
+        method: ``method=`` of the line that it belongs to: shown beside that line's scores, or in its colour.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Value:
         if self.mark not in MARKS:
             raise ValueError(f"{self.what}: mark {self.mark!r}; allowed are {', '.join(MARKS)}")
         if not self.what or not self.source:
-            raise ValueError(f"{self.what or self.value}: a published value says of what it is, and where it stands")
+            raise ValueError(f"{self.what or self.value}: a published value needs both what and source")
         if self.x is not None and isinstance(self.value, str):
             raise ValueError(f"{self.what}: a point at x = {self.x:g} needs a number, not {self.value!r}")
 
@@ -55,6 +55,11 @@ class Value:
     def text(self) -> str:
         """The value as it was given."""
         return self.value if isinstance(self.value, str) else f"{self.value:g}"
+
+    @property
+    def point(self) -> tuple[float, float] | None:
+        """Its place (x, value) on a curve; None if it is on none."""
+        return None if self.x is None or isinstance(self.value, str) else (self.x, self.value)
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,10 @@ class Figure:
         if not self.sweeps and self.compute is None:
             raise ValueError(f"{self.title}: neither sweeps nor compute: there would be nothing to draw")
         if self.sweeps and not self.quick:
-            raise ValueError(f"{self.title}: quick is empty: say by which overrides the budget is reduced")
+            raise ValueError(f"{self.title}: quick is empty: give the overrides that reduce the budget")
 
     def overrides(self, quick: bool) -> list[list[str]]:
-        """Return the override list of each sweep; of two for one key, the later holds."""
+        """Return the override list of each sweep; of two overrides for one key, the later applies."""
         return [[*sweep, *(self.quick if quick else ())] for sweep in self.sweeps]
 
 
@@ -92,7 +97,7 @@ def load_figure(name: str) -> Figure:
     """Return the figure called `name`: ``bnnbench/paper/<name>.py``, or a dotted name of the user's own module.
 
     Raises:
-        ConfigError: no such module, or none of a figure.
+        ConfigError: no such module, or one without a figure.
     """
     module = find("paper", name)
     figure = getattr(module, "FIGURE", None) if isinstance(module, ModuleType) else module

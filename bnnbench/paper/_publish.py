@@ -1,4 +1,4 @@
-"""From finished runs to what is shown: their small files, the drawing, the words below it, the block of the README."""
+"""Publishes a figure: the small files of its runs, the drawing, the text below it, the block of the README."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ FILES_OF_SOME = ("sparsity.csv",)
 
 
 def publish(name: str, figure: Figure, runs: Sequence[Path], quick: bool = False) -> list[Path]:
-    """Put the small files of `runs` together, draw, write the words, and return the files written.
+    """Collect the small files of `runs`, draw, write the text, and return the files written.
 
-    They are ``NAME.png``, ``NAME.md`` and the folder ``NAME`` below results/published, and the block of the README; of
-    the quick version below results/quick/NAME, and no block.
+    They are ``NAME.png``, ``NAME.md`` and the folder ``NAME`` below results/published; the block of the README is
+    replaced as well. The quick version goes below results/quick/NAME and leaves the README alone.
 
     Raises:
         BnnbenchError: a run is not finished, or the README's block has no end; nothing was changed.
@@ -49,7 +49,7 @@ def publish(name: str, figure: Figure, runs: Sequence[Path], quick: bool = False
 
 
 def redraw(name: str, figure: Figure) -> list[Path]:
-    """Draw and write anew from what is published, and return the files written.
+    """Redraw what is published, rewrite its text, and return the files written.
 
     Raises:
         BnnbenchError: nothing is published.
@@ -68,9 +68,7 @@ def _copy(run: Path, target: Path) -> None:
 
 
 def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> list[Path]:
-    """Draw from `data`, write drawing and words into `base`, and the words into the README unless `quick`."""
-    import matplotlib
-
+    """Draw from `data`, write drawing and text into `base`, and the text into the README unless `quick`."""
     from bnnbench.analysis.plots import style
     from bnnbench.paper._tables import text
 
@@ -81,7 +79,7 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
         readme = with_block(README.read_text("utf-8"), name, text(figure, data, title, f"{base.as_posix()}/{name}.png"))
     drawn = figure.draw(data, title)
     image, words = base / f"{name}.png", base / f"{name}.md"
-    with files.replacing(image) as partial, matplotlib.rc_context(style.RC):
+    with files.replacing(image) as partial, style.applied():
         drawn.savefig(partial, format="png", metadata=style.METADATA["png"])
     files.write(words, below)
     if readme is not None:
@@ -90,7 +88,7 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
 
 
 def with_block(readme: str, name: str, block: str) -> str:
-    """Return `readme` with `block` between ``<!-- NAME -->`` and ``<!-- end NAME -->``; as it is without these marks.
+    """Return `readme` with `block` between ``<!-- NAME -->`` and ``<!-- end NAME -->``; unchanged without these marks.
 
     Raises:
         BnnbenchError: one mark without the other, twice, or in the wrong order.

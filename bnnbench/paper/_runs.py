@@ -1,4 +1,4 @@
-"""The runs of a figure: which they are, how far they are, and the sweeps that make what is missing."""
+"""The runs of a figure: their folders, their status, and the sweeps that complete them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
 
     Args:
         sweeps: override lists.
-        results: where runs write to.
+        results: the folder that runs write to.
 
     Raises:
         ConfigError: an override is wrong.
@@ -28,44 +28,44 @@ def planned(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
 
 
 def status(folder: Path) -> str:
-    """Return the word of the manifest in `folder`: finished, failed, running or interrupted; "missing" without one."""
+    """Return the status in the manifest of `folder`, one of `RunStatus`; "missing" without a manifest."""
     return Manifest.read(folder).status or "missing"
 
 
 def short(commit: str | None) -> str:
-    """Return ten digits of the commit, with the ``+`` of a changed working tree."""
+    """Return ten digits of the commit, and the ``+`` of a changed working tree."""
     return "unknown" if commit is None else commit[:10] + "+" * commit.endswith("+")
 
 
 def run_missing(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
-    """Run what is missing of `sweeps` and return the folders of all their runs.
+    """Run what is missing of `sweeps`, and return the folders of all their runs.
 
     Raises:
         ConfigError: an override is wrong.
-        BnnbenchError: runs are not finished at the end; the message says which, and why.
+        BnnbenchError: some runs did not finish; the message says which, and why.
     """
     each = [planned([sweep], results) for sweep in sweeps]
     folders = list(dict.fromkeys(folder for of_one in each for folder in of_one))
     done = sum(status(folder) == RunStatus.FINISHED for folder in folders)
     if folders:
         print(f"{done} of {len(folders)} runs are finished already", flush=True)
-    said: list[str] = []
+    errors: list[str] = []
     for sweep, of_one in zip(sweeps, each, strict=True):
         if all(status(folder) == RunStatus.FINISHED for folder in of_one):
             continue
         try:
             _sweep(sweep, results)
         except BnnbenchError as error:  # the other sweeps go on
-            said.append(str(error))
+            errors.append(str(error))
     unfinished = [folder for folder in folders if status(folder) != RunStatus.FINISHED]
     if unfinished:
         listed = [f"  {folder}: {status(folder)}{_reason(folder)}" for folder in unfinished]
-        raise BnnbenchError("\n".join([f"{len(unfinished)} of {len(folders)} runs did not finish.", *said, *listed]))
+        raise BnnbenchError("\n".join([f"{len(unfinished)} of {len(folders)} runs did not finish.", *errors, *listed]))
     return folders
 
 
 def _sweep(overrides: Sequence[str], results: str | Path) -> None:
-    """Do what ``bnnbench run -m`` does."""
+    """Run the sweep that ``bnnbench run -m`` would run."""
     from bnnbench.sweep.launchers.local import Local
     from bnnbench.sweep.sweep import sweep
 
@@ -73,7 +73,6 @@ def _sweep(overrides: Sequence[str], results: str | Path) -> None:
 
 
 def _reason(folder: Path) -> str:
-    try:
-        return f": {(folder / 'error.txt').read_text('utf-8').splitlines()[0]}"
-    except (OSError, IndexError):
-        return ""
+    """Return the first line of the error that ended the run in `folder`, behind a colon."""
+    error = Manifest.read(folder).get("error")
+    return f": {error.splitlines()[0]}" if isinstance(error, str) and error else ""

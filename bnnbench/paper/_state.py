@@ -1,4 +1,4 @@
-"""How far a figure is: published, its runs under way, or nothing yet."""
+"""The state of a figure: published, partly run, or missing."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def state(name: str, figure: Figure, results: Path) -> str:
 
     Args:
         name: of the figure.
-        figure: it.
-        results: where runs write to.
+        figure: its description.
+        results: the folder that runs write to.
     """
     from bnnbench.sweep.plan import combinations
 
@@ -24,7 +24,7 @@ def state(name: str, figure: Figure, results: Path) -> str:
     if (PUBLISHED / f"{name}.png").is_file():
         manifests = sorted((PUBLISHED / name).rglob("manifest.json"))
         commits = sorted({short(Manifest.read(path.parent).commit) for path in manifests})
-        # What was published may be from before the sweep was changed.
+        # The sweep may have changed since then.
         part = f", {len(manifests)} of {count} runs" if count and len(manifests) != count else ""
         return f"published{part}, commit {', '.join(commits)}"
     if not count or not results.is_dir():

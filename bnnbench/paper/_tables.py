@@ -1,4 +1,4 @@
-"""The words below a figure: scores beside published values, where those are from, and where ours are from."""
+"""The text below a figure: our scores beside published values, the sources of those, the provenance of ours."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_mea
 
 
 def runs_in(folder: Path) -> list[Run]:
-    """Return the runs below `folder`, the coldest first, as the legends have them."""
+    """Return the runs below `folder`, the coldest first, as in the legends."""
     runs = [load_run(path) for path in find_runs([folder])]
     return sorted(runs, key=lambda run: (run.manifest.get("temperature") or 0, str(run.folder)))
 
 
 def text(figure: Figure, folder: Path, title: str, image: str, quick: bool = False) -> str:
-    """Return what stands below the drawing, as Markdown, the drawing included.
+    """Return the drawing and the text below it, as Markdown.
 
     Args:
-        figure: whose.
-        folder: the data that it was drawn from.
+        figure: the figure.
+        folder: the data that it is drawn from.
         title: of the drawing.
-        image: the drawing, as seen from where the text will stand.
-        quick: whether it is of the quick version.
+        image: path of the drawing, relative to the file that the text goes into.
+        quick: whether it is the quick version.
     """
     reduced = f"Quick version: {' '.join(figure.quick) or 'reduced budget'}. Of the full one:" if quick else ""
     table = (figure.table or scores)(folder, figure.published)
@@ -71,9 +71,7 @@ def scores(folder: Path, values: Sequence[Value] = ()) -> str:
 
 
 def published(values: Sequence[Value]) -> str:
-    """Return a table of what the papers give, each with its source and how it is known; the points of a curve in one
-    row.
-    """
+    """Return a table of `values` with their sources and marks; the points of a curve share a row."""
     rows: dict[tuple[str, ...], list[str]] = {}
     for value in values:
         cell = f"{value.text}{value.unit}" + (f" at {value.x:g}" if value.x is not None else "")
@@ -85,7 +83,7 @@ def published(values: Sequence[Value]) -> str:
 
 
 def provenance(folder: Path) -> str:
-    """Return the line that says where the numbers are from: seeds, machine, threads, torch, commit."""
+    """Return the provenance of the numbers, in a line: seeds, machine, threads, torch, commit."""
     facts, seeds = [], set()
     for path in sorted(folder.rglob("manifest.json")):
         facts.append(Manifest.read(path.parent))
@@ -116,7 +114,7 @@ def _over(group: Replicates, measure: Callable[[Run], float], form: str, spread:
 
 
 def _score(group: Replicates, scores: Callable[[Run], dict[str, float]], measure: Measure) -> str:
-    """Return the mean of `measure` over the seeds of `group`, in the unit that it is shown in."""
+    """Return the mean of `measure` over the seeds of `group`, in the unit of the table's head."""
     return _over(group, lambda run: measure.scale * scores(run).get(measure.name, math.nan), f".{measure.decimals}f")
 
 

@@ -1,8 +1,7 @@
-"""Sparse variational dropout on LeNet-300-100: error, and the weights that each layer can do without."""
+"""Sparse variational dropout on LeNet-300-100: error, and the weights that each layer keeps."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ ERROR, COMPRESSION = 1.92, 68
 
 def draw(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error above and the fraction of weights left below, against epochs; published end values dotted."""
-    import matplotlib
     from matplotlib.figure import Figure as Canvas
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -33,7 +31,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
     runs = runs_in(data)
     color = style.METHODS["sparse_vd"].color
-    with matplotlib.rc_context(style.RC):
+    with style.applied():
         width, height = style.PANEL
         figure = Canvas(figsize=(1.1 * width, 1.45 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
@@ -68,13 +66,13 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 
 def table(data: Path, values: Sequence[Value]) -> str:
-    """Return the weights of each layer and those that are left, of the first run, beside the published sparsity."""
+    """Return the scores, and the weights that each layer of the first run keeps beside its published sparsity."""
     from bnnbench.paper._tables import markdown, runs_in, scores
 
     runs = runs_in(data)
     rows = _layers(runs[0])
     if not rows:
-        return scores(data, values) + "\n\nThe runs left no sparsity.csv: nothing is known of single layers."
+        return scores(data, values) + "\n\nThe runs left no sparsity.csv, so the layers are not listed."
     head = ["layer", "weights", "kept", "dropped, %", "compression", "published, %"]
     cells = []
     for row in rows:
@@ -87,12 +85,13 @@ def table(data: Path, values: Sequence[Value]) -> str:
 
 
 def _layers(run: Run) -> list[dict[str, str]]:
-    """Return the rows of the first chain in the run's sparsity.csv, [] without one."""
-    path = run.folder / "sparsity.csv"
-    if not path.is_file():
+    """Return the rows of the first chain in the run's sparsity.csv; [] if there is no such file."""
+    from bnnbench.store.tables import read_csv
+
+    try:
+        rows = read_csv(run.folder / "sparsity.csv")
+    except FileNotFoundError:
         return []
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     return [row for row in rows if row.get("chain") in (None, "", rows[0].get("chain"))]
 
 

@@ -20,7 +20,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 
 def table(data: Path, values: Sequence[Value]) -> str:
-    """Return what `bnnbench compare` says of the runs, as Markdown."""
+    """Return the tables of `bnnbench compare` for the runs, as Markdown."""
     from bnnbench.analysis.compare import compare
     from bnnbench.analysis.tables import to_markdown
 

@@ -90,3 +90,13 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that `write_csv` wrote, each cell as text.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

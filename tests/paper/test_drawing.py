@@ -145,5 +145,8 @@ def test_the_cubic_is_drawn_where_alpha_is_at_most_1(tmp_path: Path) -> None:
     assert len(drawn.axes[0].collections) == 1  # the band of Monte Carlo
     table = vd_kl.table(tmp_path, ())
     assert "| cubic, α ≤ 1 (Kingma et al. 2015) | +0.100 | +0.100 | 0.000 | 0.1000 |" in table
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(BnnbenchError, match=r"manifest\.json: no number of draws\. Make it: make figures"):
+        vd_kl.draw(tmp_path, "t")
     with pytest.raises(BnnbenchError, match=r"no such file\. Make it: make figures FIG=vd_kl"):
         vd_kl.draw(tmp_path / "nowhere", "t")

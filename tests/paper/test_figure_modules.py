@@ -120,7 +120,7 @@ def test_the_values_of_the_papers() -> None:
     ("given", "said"),
     [
         ({"mark": "published"}, "mark 'published'; allowed are seen in the source"),
-        ({"source": ""}, "where it stands"),
+        ({"source": ""}, "needs both what and source"),
         ({"value": "1.40", "x": 3.0}, "needs a number"),
     ],
 )

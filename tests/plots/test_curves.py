@@ -88,7 +88,8 @@ def test_a_method_without_posterior_shows_its_last_iterate_and_says_so(make_run)
 def test_a_deep_ensemble_shows_its_pooled_prediction(make_run):
     members = [row(100, 0.05, chain=c, predictor="current") for c in range(3)]
     folder = make_run("a", [*members, row(100, 0.02, chain="all")], method="sgd", label="SGD", T=None, chains=3)
-    assert lines(draw(folder))["SGD (mean of 3 networks)"][1] == pytest.approx([2.0])
+    for predictor in ("posterior", "pooled"):
+        assert lines(draw(folder, predictor=predictor))["SGD (mean of 3 networks)"][1] == pytest.approx([2.0])
 
 
 def test_pooled_draws_the_mean_over_all_chains_of_a_sampler(make_run):

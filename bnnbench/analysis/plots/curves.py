@@ -74,8 +74,6 @@ def plot_curves(
     Raises:
         BnnbenchError: a name is unknown, there is nothing to draw, or there are more datasets than fit one figure.
     """
-    import matplotlib
-
     _check_formats(Path(out), formats)
     _check_limits(ylim, log_y)
     panels = _panels(paths, metric=metric, x=x, split=split, predictor=predictor, by=by)
@@ -85,7 +83,7 @@ def plot_curves(
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         kind = file.suffix[1:].lower()
-        with replacing(file) as partial, matplotlib.rc_context(style.RC):
+        with replacing(file) as partial, style.applied():
             figure.savefig(partial, format=kind, metadata=style.METADATA[kind])
     return files
 
@@ -142,11 +140,10 @@ def _draw(
     ylim: tuple[float, float] | None,
     log_y: bool,
 ) -> Figure:
-    import matplotlib
     from matplotlib.figure import Figure
 
     looks = style.looks([line.key for panel in panels for line in panel.lines])
-    with matplotlib.rc_context(style.RC):
+    with style.applied():
         width, height = style.PANEL
         figure = Figure(figsize=(width * len(panels), height + 0.15), layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -216,10 +213,20 @@ def _draw_panel(
         s = line.bold
         ax.fill_between(s.x, s.mean - s.error, s.mean + s.error, color=color, **style.BAND)
         every = style.sparse(len(s.x), i, len(panel.lines))
-        look = style.BOLD | {"color": color, "marker": marker, "linestyle": dashes, "markevery": every}
+        look, face = style.BOLD, color
         if dashes != "-":  # a variant of a method drawn already: its markers are hollow
-            look |= {"markerfacecolor": "white", "markeredgecolor": color, "markeredgewidth": 1.1}
-        handles += ax.plot(s.x, s.mean, label=line.label, **look)
+            look, face = {**style.BOLD, "markeredgecolor": color, "markeredgewidth": 1.1}, "white"
+        handles += ax.plot(
+            s.x,
+            s.mean,
+            label=line.label,
+            color=color,
+            linestyle=dashes,
+            marker=marker,
+            markevery=every,
+            markerfacecolor=face,
+            **look,
+        )
     if any(line.pale for line in panel.lines):
         handles.append(Line2D([], [], color="#555555", label="last iterate", **style.PALE))
     if log_y:

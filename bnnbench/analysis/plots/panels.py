@@ -126,9 +126,7 @@ def fill(panel: Panel, *, x: str, split: str, predictor: str) -> None:
         if shown == "current":
             panel.lines.append(Line(group, bold, "last iterate"))
             continue
-        # Without being asked, a line is pooled only where each chain has a last iterate and no posterior of its own.
-        point = group.config.get("method.predictive.name") == "point"
-        ensemble = bold.pooled > 0 and (predictor != "pooled" or point)
+        ensemble = bold.pooled > 0 and bold.only_pooled  # each chain has a last iterate and no posterior of its own
         source = ""
         if bold.pooled:
             source = f"mean of {bold.pooled} networks" if ensemble else f"{bold.pooled} chains pooled"

@@ -24,6 +24,7 @@ class Series:
         seeds: how many seeds.
         chains: how many chains per seed (1 where chains are pooled).
         pooled: how many networks one pooled prediction averages over; 0 if each chain is judged by itself.
+        only_pooled: whether no chain has such a prediction of its own, as in a deep ensemble.
     """
 
     x: np.ndarray
@@ -32,6 +33,7 @@ class Series:
     seeds: int
     chains: int
     pooled: int = 0
+    only_pooled: bool = False
 
 
 def series(
@@ -66,8 +68,8 @@ def series(
         return None
     rows = pd.concat(parts, ignore_index=True).dropna()
     each = rows[rows["chain"] != "all"]
-    pooled = 0
-    if (each.empty or pool) and (rows["chain"] == "all").any():
+    pooled, only_pooled = 0, each.empty
+    if (only_pooled or pool) and (rows["chain"] == "all").any():
         each, pooled = rows[rows["chain"] == "all"], max(int(run.config.get("chains") or 1) for run in runs)
     if each.empty:
         return None
@@ -80,6 +82,7 @@ def series(
         seeds=each.index.get_level_values("seed").nunique(),
         chains=each.index.get_level_values("chain").nunique(),
         pooled=pooled if pooled > 1 else 0,
+        only_pooled=only_pooled,
     )
 
 

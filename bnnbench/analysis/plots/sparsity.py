@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bnnbench.analysis.plots import style
 from bnnbench.analysis.plots.legend import as_text
 from bnnbench.analysis.plots.panels import axis_words
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.files import replacing
+from bnnbench.store.tables import read_csv
 from bnnbench.tasks.measures import MEASURES, Measure
 
 if TYPE_CHECKING:
@@ -44,22 +44,19 @@ def plot_sparsity(
     Raises:
         BnnbenchError: no such format, or not such a CSV.
     """
-    import matplotlib
-
     table = Path(table)
     style.check_formats(formats)
     figure, base = draw(table, title, measures), table.with_suffix("") if out is None else Path(out)
     base.parent.mkdir(parents=True, exist_ok=True)
     files = [base.with_name(f"{base.name}.{kind}") for kind in formats]
     for kind, file in zip(formats, files, strict=True):
-        with replacing(file) as partial, matplotlib.rc_context(style.RC):
+        with replacing(file) as partial, style.applied():
             figure.savefig(partial, format=kind, metadata=style.METADATA[kind])
     return files
 
 
 def draw(table: str | Path, title: str | None = None, measures: Mapping[str, Measure] = MEASURES) -> Figure:
-    """Return the figure: above the score, logarithmic where it spans a decade; below the weights dropped."""
-    import matplotlib
+    """Return the figure: the score above, logarithmic where it spans a decade, and the weights dropped below."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -68,7 +65,7 @@ def draw(table: str | Path, title: str | None = None, measures: Mapping[str, Mea
     splits = sorted({row["split"] for row in rows}, key=lambda name: name != "test")  # the test split in front
     first = [row for row in rows if row["split"] == splits[0]]
     own = next((row for row in first if row["own"] == "1"), None)
-    with matplotlib.rc_context(style.RC):
+    with style.applied():
         width, height = style.PANEL
         figure = Figure(figsize=(width, 1.4 * height), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True)
@@ -101,9 +98,9 @@ def _draw_dropped(ax: Axes, rows: list[CsvRow]) -> None:
     smallest = min((k for k in kept if k > 0), default=1.0)
     tenfold = smallest < 0.1
     y = [k if k > 0 else math.nan for k in kept] if tenfold else [100 * (1 - k) for k in kept]
-    look: dict[str, Any] = {"color": style.CYCLE[1].color, "marker": style.CYCLE[1].marker, **style.BOLD}
+    color, marker, _ = style.CYCLE[1]
     every = style.sparse(len(x), 0, 1)
-    ax.plot(x, y, markevery=every, **look)
+    ax.plot(x, y, color=color, marker=marker, markevery=every, **style.BOLD)
     if tenfold:
         decades = -math.log10(smallest)
         nothing, empty = smallest * 10 ** -max(0.4, 0.15 * decades), kept.count(0)
@@ -112,7 +109,8 @@ def _draw_dropped(ax: Axes, rows: list[CsvRow]) -> None:
         between = [i * tick for tick in ticks[1:] for i in (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)]
         if empty:  # the lowest thresholds, which rows begin with; the line ends at the first that keeps a weight
             ends = [nothing] * empty + y[empty : empty + 1]
-            ax.plot(x[: empty + 1], ends, markevery=every, linestyle=(0, (2, 1)), **look)
+            (dashed,) = ax.plot(x[: empty + 1], ends, color=color, marker=marker, markevery=every, **style.BOLD)
+            dashed.set_linestyle((0, (2, 1)))
             ticks.append(nothing)
         names = {tick: f"{100 * (1 - tick):.10g}" for tick in ticks} | ({nothing: "100"} if empty else {})
         ax.set_yscale("log")
@@ -159,8 +157,7 @@ def _draw_scores(ax: Axes, rows_of: dict[str, list[CsvRow]], measure: Measure) -
 
 def _read(table: Path) -> list[CsvRow]:
     try:
-        with table.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        rows = read_csv(table)
     except FileNotFoundError:
         raise BnnbenchError(f"{table}: no such file. `bnnbench sparsity RUN` makes it.") from None
     columns = set(rows[0]) if rows else set()

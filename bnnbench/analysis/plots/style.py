@@ -7,17 +7,38 @@ the markers carry the same information in black and white.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from contextlib import AbstractContextManager
+from typing import NamedTuple, TypedDict
 
 from bnnbench.errors import BnnbenchError, did_you_mean
+
+Marker = str | tuple[int, int, int]  # matplotlib's: a letter, or (corners, star?, angle)
 
 
 class Look(NamedTuple):
     """Colour, marker and dashes of one line."""
 
     color: str
-    marker: str | tuple[int, int, int]  # matplotlib's: a letter, or (corners, star?, angle)
+    marker: Marker
     dashes: str = "-"
+
+
+class Strong(TypedDict):
+    """Arguments of matplotlib's Line2D for a line with markers."""
+
+    linewidth: float
+    markersize: float
+    markeredgecolor: str
+    markeredgewidth: float
+    zorder: float
+
+
+class Faint(TypedDict):
+    """Arguments of matplotlib's Line2D, or of the area that `fill_between` draws, for what lies behind a line."""
+
+    linewidth: float
+    alpha: float
+    zorder: float
 
 
 METHODS: dict[str, Look] = {
@@ -56,7 +77,7 @@ CYCLE = [
 ]
 DASHES = ("-", "--", ":", "-.")
 
-RC: dict[Any, Any] = {
+RC: dict[str, object] = {
     "font.family": ["STIXGeneral", "DejaVu Serif"],  # both ship with matplotlib: the same figure on every machine
     "mathtext.fontset": "stix",
     "font.size": 10,
@@ -87,15 +108,16 @@ RC: dict[Any, Any] = {
 METADATA: dict[str, dict[str, None]] = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
 
 PANEL = (3.9, 3.0)  # inches, one panel without its caption
-BOLD: dict[str, Any] = {
-    "linewidth": 2.0,
-    "markersize": 5.5,
-    "markeredgecolor": "white",
-    "markeredgewidth": 0.6,
-    "zorder": 3,
-}
-PALE: dict[str, Any] = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
-BAND: dict[str, Any] = {"alpha": 0.25, "linewidth": 0, "zorder": 1}
+BOLD: Strong = {"linewidth": 2.0, "markersize": 5.5, "markeredgecolor": "white", "markeredgewidth": 0.6, "zorder": 3}
+PALE: Faint = {"linewidth": 0.9, "alpha": 0.55, "zorder": 2}
+BAND: Faint = {"linewidth": 0, "alpha": 0.25, "zorder": 1}
+
+
+def applied() -> AbstractContextManager[None]:
+    """Return a context in which matplotlib draws and saves in this look."""
+    import matplotlib
+
+    return matplotlib.rc_context(matplotlib.RcParams(RC))
 
 
 def check_formats(formats: Iterable[str]) -> None:
