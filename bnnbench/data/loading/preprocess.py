@@ -52,5 +52,10 @@ class Preprocess:
 
 
 def _copy(x: Tensor) -> Tensor:
-    """Return a floating-point copy, to be changed in place; float64 columns of a table keep their precision here."""
-    return x.clone() if x.is_floating_point() else x.float()
+    """Return a floating-point copy, to be changed in place; float64 columns of a table keep their precision here.
+
+    Integers that float32 cannot tell apart, such as times in seconds, become float64; pixels stay small.
+    """
+    if x.is_floating_point():
+        return x.clone()
+    return x.double() if x.dtype.itemsize > 2 else x.float()
