@@ -34,23 +34,34 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
     """Put the parts into the state of the checkpoint; return the iteration, the last rows and the clock.
 
     Raises:
-        ConfigError: it was written on another kind of device, whose noise this one cannot continue.
+        ConfigError: it was written on another kind of device, whose noise this one cannot continue, or by a version
+            that keeps another state.
     """
     if checkpoint["device"] != parts.device.type:
         raise ConfigError(
             f"device={parts.device.type}: this run was begun on {checkpoint['device']}, and noise is not the same on "
             f"both. Continue it with device={checkpoint['device']}, or begin anew with --force."
         )
+    part = "chains"
     try:
         parts.chains.load_state_dict(checkpoint["chains"])
-    except ValueError as error:
-        raise ConfigError(f"checkpoint.pt: {error}, made by another version. Begin anew with --force.") from None
-    parts.optimizer.load_state_dict(checkpoint["optimizer"])
-    parts.noise.load_state_dict(checkpoint["noise"])
-    set_stream_state(checkpoint["layer_stream"], parts.device)
-    parts.approximation.load_state_dict(_to(checkpoint["approximation"], parts.device))
-    seconds = checkpoint["seconds"]
-    return checkpoint["iteration"], checkpoint["rows"], Clock(parts.device, seconds["train"], seconds["eval"])
+        part = "optimizer"
+        parts.optimizer.load_state_dict(checkpoint["optimizer"])
+        part = "noise"
+        parts.noise.load_state_dict(checkpoint["noise"])
+        part = "layer_stream"
+        set_stream_state(checkpoint["layer_stream"], parts.device)
+        part = "approximation"
+        parts.approximation.load_state_dict(_to(checkpoint["approximation"], parts.device))
+        part = "seconds"
+        clock = Clock(parts.device, checkpoint["seconds"]["train"], checkpoint["seconds"]["eval"])
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise ConfigError(
+            f"checkpoint.pt: {part}: {said} ({type(error).__name__}): made by another version. "
+            "Begin anew with --force."
+        ) from error
+    return checkpoint["iteration"], checkpoint["rows"], clock
 
 
 def _to(state: Any, device: torch.device) -> Any:

@@ -35,13 +35,15 @@ class Chains:
                 torch.manual_seed(seed)
                 networks.append(build())
         self.count = len(seeds)
+        self.one_by_one = False  # see `probe`
         self.network = networks[0].to(device)
         if self.count == 1:
             self.parameters: State = dict(self.network.named_parameters())
             self.buffers: State = dict(self.network.named_buffers())
         else:
             parameters, buffers = stack_module_state([n.to(device) for n in networks])
-            self.parameters = {name: nn.Parameter(p.detach()) for name, p in parameters.items()}
+            trained = {name: p.requires_grad for name, p in self.network.named_parameters()}
+            self.parameters = {name: nn.Parameter(p.detach(), trained[name]) for name, p in parameters.items()}
             self.buffers = {name: b.detach().clone() for name, b in buffers.items()}
             self._vmapped = {
                 axis: torch.vmap(self._one, in_dims=(0, 0, axis), randomness="different") for axis in (0, None)
@@ -68,7 +70,35 @@ class Chains:
             if buffers is None:
                 return self.network(batch).unsqueeze(0)
             return functional_call(self.network, (self.parameters, buffers), (batch,)).unsqueeze(0)
-        return self._vmapped[None if shared else 0](self.parameters, self.buffers if buffers is None else buffers, x)
+        buffers = self.buffers if buffers is None else buffers
+        if self.one_by_one:
+            return torch.stack([self._alone(k, buffers, x if shared else x[k]) for k in range(self.count)])
+        return self._vmapped[None if shared else 0](self.parameters, buffers, x)
+
+    def _alone(self, chain: int, buffers: State, x: Tensor) -> Tensor:
+        """Return the outputs of one chain; what it changes in its buffers is a view of `buffers`."""
+        return self._one({n: p[chain] for n, p in self.parameters.items()}, {n: b[chain] for n, b in buffers.items()}, x)
+
+    @torch.no_grad()
+    def probe(self, in_shape: tuple[int, ...]) -> None:
+        """Let the networks run one by one if ``torch.vmap`` cannot run them together, or computes something else.
+
+        It has no rule for recurrent networks, and none for branches on values.
+        """
+        if self.count == 1:
+            return
+        parameter = next(iter(self.parameters.values()))
+        x, device = torch.ones(2, *in_shape, dtype=parameter.dtype, device=parameter.device), parameter.device
+        cuda = [device] if device.type == "cuda" else []
+        with self.mode(False), torch.random.fork_rng(devices=cuda):
+            self.one_by_one = True
+            alone = self(x, shared=True, buffers=self.copy_buffers())
+            self.one_by_one = False
+            try:
+                together = self(x, shared=True, buffers=self.copy_buffers())
+                self.one_by_one = not torch.allclose(together, alone, rtol=1e-3, atol=1e-4, equal_nan=True)
+            except RuntimeError:
+                self.one_by_one = True
 
     def kl(self) -> Tensor:
         """Return the KL of each network's weights from their prior [K], in nats; 0 without a layer that has one."""

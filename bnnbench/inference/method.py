@@ -152,7 +152,9 @@ def build_chains(
         stochastic = make_stochastic(network, method.layers, prior)
         return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
 
-    return Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
+    chains = Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
+    chains.probe(in_shape)
+    return chains
 
 
 def build_optimizer(
@@ -177,6 +179,8 @@ def build_optimizer(
     on = method.noise_on
     noise_on = {"weight", *(["bias"] if on.biases else []), *(["norm"] if on.norm else [])}  # never on variational ones
     groups = potential.groups(noise_on, temperature)
+    if not groups:
+        raise ConfigError(f"model.name={config.model['name']}: all its parameters are frozen; nothing is left to learn.")
     takes_decay = "weight_decay" in inspect.signature(rule).parameters
     decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
     if any(decays):

@@ -144,12 +144,18 @@ def policy_for(name: str, chains: Chains, x: Tensor, batch_size: int, burn_in: i
     """Return the policy called `name`; `Running` for networks without BatchNorm.
 
     Raises:
-        ConfigError: `batch_size` is 1: a batch of one datum has no variance.
+        ConfigError: `batch_size` is 1: a batch of one datum has no variance. A BatchNorm keeps no running statistics,
+            so that its predictions would depend on how the data are split into batches.
     """
     if not has_batch_norm(chains):
         return Running(chains, x, batch_size, burn_in)
     if batch_size == 1:
         raise ConfigError("batch_size=1: BatchNorm takes a variance over the batch. Take 2 or more.")
+    if name != "batch" and any(module.running_mean is None for module in norm_modules(chains.network)):
+        raise ConfigError(
+            "A BatchNorm of this model has track_running_stats=False, so that a prediction would depend on the other "
+            "data of its batch.\nKeep its statistics (torch's default), or take method.bn_stats=batch."
+        )
     return POLICIES[name](chains, x, batch_size, burn_in)
 
 

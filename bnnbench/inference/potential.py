@@ -70,7 +70,7 @@ class Potential:
         return loss
 
     def groups(self, noise_on: Collection[str], temperature: float | None) -> list[dict[str, Any]]:
-        """Return torch parameter groups, one for each kind of parameter that differs in prior or noise.
+        """Return torch parameter groups, one for each kind of parameter that differs in prior or noise; none frozen.
 
         Args:
             noise_on: kinds of parameters (weight, bias, norm) that get the sampler's noise.
@@ -78,6 +78,8 @@ class Potential:
         """
         groups: dict[tuple[bool, bool], dict[str, Any]] = {}
         for name, parameter in self.chains.parameters.items():
+            if not parameter.requires_grad:
+                continue
             has_decay = bool(self._decay) and name in self.has_prior
             gets_noise = temperature is not None and self.kinds[name] in noise_on
             key = (has_decay, gets_noise)

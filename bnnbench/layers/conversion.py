@@ -36,7 +36,9 @@ def convert(
             A leading ``!`` excludes: ``!out`` is every layer but ``out``. Default: all layers.
 
     Raises:
-        ConfigError: no layer matches, or none matches one of the patterns; one is inside an nn.MultiheadAttention.
+        ConfigError: no layer matches, or none matches one of the patterns; one is inside an nn.MultiheadAttention, has
+            a forward or hooks of its own, which its replacement would not have, or shares a parameter with another
+            module: one random variable has one posterior.
     """
     patterns = [only] if isinstance(only, str) else list(only or ())
     plain = {
@@ -55,7 +57,31 @@ def convert(
         if isinstance(module, nn.MultiheadAttention) and module.out_proj in chosen:
             # It reads the weight without calling the layer, so there would silently be no noise.
             raise ConfigError(f"{name}: the inside of nn.MultiheadAttention cannot be made stochastic. Exclude it.")
+    names = {module: name for name, module in network.named_modules()}
+    for layer in (layer for layer in dict.fromkeys(plain.values()) if layer in chosen):
+        _check_plain(layer, names)
     return _replaced(network, {layer: make(layer) for layer in dict.fromkeys(plain.values()) if layer in chosen})
+
+
+def _check_plain(layer: nn.Linear | nn.Conv2d, names: Mapping[nn.Module, str]) -> None:
+    """Raise ConfigError if `layer` does more than the plain layer that its replacement stands for."""
+    base: type[nn.Module] = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
+    where, exclude = names[layer] or "the network", f"Exclude it: method.layers.only='!{names[layer]}'."
+    for method in ("forward", "_conv_forward"):
+        if getattr(type(layer), method, None) is not getattr(base, method, None) or method in vars(layer):
+            kind = type(layer).__name__
+            raise ConfigError(f"{where}: {kind} has a {method}() of its own, which would be lost. {exclude}")
+    if layer._forward_pre_hooks or layer._forward_hooks:
+        raise ConfigError(
+            f"{where}: a {type(layer).__name__} with forward hooks, as pruning sets them, which would be lost. {exclude}"
+        )
+    own = {id(parameter) for parameter in layer.parameters(recurse=False)}
+    for other, name in names.items():
+        if other is not layer and own & {id(parameter) for parameter in other.parameters(recurse=False)}:
+            raise ConfigError(
+                f"{where}: it shares a parameter with {name or 'the network'}; one weight cannot have two posteriors. "
+                "Untie them, or exclude both (method.layers.only)."
+            )
 
 
 def _replaced(network: nn.Module, made: Mapping[nn.Module, nn.Module]) -> nn.Module:

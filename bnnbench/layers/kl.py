@@ -72,5 +72,6 @@ def gaussian_total(mean: Tensor, std: Tensor, prior_std: float) -> Tensor:
     Summing squares as dot products spares a pass over memory each, forward and backward.
     """
     mean, std = mean.flatten(), std.flatten()
-    squares = mean.dot(mean) + std.dot(std)
+    with torch.autocast(mean.device.type, enabled=False):  # dot products are on its list of half-precision operations
+        squares = mean.dot(mean) + std.dot(std)
     return 0.5 / prior_std**2 * squares - std.log().sum() + mean.numel() * (math.log(prior_std) - 0.5)

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bnnbench.errors import DataError
+from bnnbench.errors import ConfigError, DataError
 
 
 def data_root(root: str | None = None) -> Path:
-    """Return the folder of all datasets: `root` if given, else ``$BNNBENCH_DATA``, else the user's cache folder."""
-    if root:
-        return Path(root).expanduser()
-    if named := os.environ.get("BNNBENCH_DATA"):
-        return Path(named).expanduser()
+    """Return the folder of all datasets: `root` if given, else ``$BNNBENCH_DATA``, else the user's cache folder.
+
+    Raises:
+        ConfigError: it begins with the ~ of an unknown user.
+    """
+    named = root or os.environ.get("BNNBENCH_DATA")
+    if named:
+        try:
+            return Path(named).expanduser()
+        except RuntimeError:
+            place = "the data's folder" if root else "BNNBENCH_DATA"
+            raise ConfigError(f"{place}: {named} begins with the ~ of an unknown user. Write the path in full.") from None
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "bnnbench"
+    try:
+        return Path(cache).expanduser() / "bnnbench"
+    except RuntimeError:  # a user without a home: a container's. What needs no file must run, and names this place
+        return Path(tempfile.gettempdir(), "bnnbench")
 
 
 def missing(name: str, files: str, folder: Path) -> DataError:

@@ -36,6 +36,13 @@ def load(root: Path, part: str, split: int, *, name: str, folder: str) -> tuple[
     target = _indices(where, "index_target.txt", table.shape[1], name)
     if len(target) != 1:
         raise broken(name, where / "index_target.txt", f"1 column expected, {len(target)} found.")
+    if target[0] in columns:
+        raise broken(name, where / "index_features.txt", f"column {target[0]} is the target, which would be given away.")
+    other = "test" if part == "train" else "train"
+    shared = np.intersect1d(rows, _indices(where, f"index_{other}_{split}.txt", len(table), name))
+    if len(shared):
+        what = f"{len(shared)} rows, such as {shared[0]}, are training rows and test rows of split {split}."
+        raise broken(name, where / f"index_test_{split}.txt", what)
     return table[np.ix_(rows, columns)], table[rows, target[0]]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bnnbench.data.files.root import data_root
+from bnnbench.data.loading.arrays import as_tensor
 from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.data.loading.settings import Source, find_source, own_options, read
 from bnnbench.data.loading.splits import hold_out
@@ -144,12 +145,17 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the dataset's raw data as tensors, checked: x [n, *shape] and y [n]."""
     loaded = source.load(folder, part, **options)
-    x, y = (loaded.x, loaded.y) if isinstance(loaded, Split) else loaded
-    # torch.tensor copies: arrays read from a buffer are read-only, which tensors cannot express.
-    x, y = (a if isinstance(a, Tensor) else torch.tensor(a) for a in (x, y))
     where = f"{source.name} ({part})"
+    if isinstance(loaded, Split):
+        loaded = loaded.x, loaded.y
+    elif not isinstance(loaded, tuple | list) or len(loaded) != 2:
+        size = f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
+        raise DataError(f"{where}: load() returned a {type(loaded).__name__}{size}; it must return x and y: (x, y).")
+    x, y = (as_tensor(values, f"{where}: {name}") for name, values in zip("xy", loaded, strict=True))
     if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
         raise DataError(f"{where}: x [n, …] and y [n] with n > 0 expected, {list(x.shape)} and {list(y.shape)} found.")
+    if x.is_complex() or y.is_complex():
+        raise DataError(f"{where}: complex numbers. Give real ones: real and imaginary parts side by side, say.")
     if x.is_floating_point() and not x.isfinite().all():
         raise DataError(f"{where}: x has values that are not finite.")
     return x, y

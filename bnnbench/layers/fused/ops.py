@@ -64,7 +64,10 @@ def total(values: Tensor, lead: int) -> Tensor:
 def total_of_squares(values: Tensor, lead: int) -> Tensor:
     """Return the sums of the squares over all axes after the first `lead`."""
     rows = flat(values, lead)
-    return torch.linalg.vecdot(rows, rows)
+    if not torch.is_autocast_enabled(rows.device.type):
+        return torch.linalg.vecdot(rows, rows)
+    with torch.autocast(rows.device.type, enabled=False):  # dot products are on its list of half-precision operations
+        return torch.linalg.vecdot(rows, rows)
 
 
 def plain_gradients(
