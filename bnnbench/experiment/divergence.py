@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,8 +56,10 @@ class DivergenceGuard:
         self._filled = 0
         # The parameters after the last step have not entered a loss yet.
         norms = torch.stack([n.double() for n in torch._foreach_norm([p.detach() for p in self._parameters()])])
-        if not norms.isfinite().all().item():
-            self._stop("a parameter stopped being finite", iteration, None, last)
+        if not norms.isfinite().all().item():  # or a norm beyond single precision
+            finite = all(p.isfinite().all().item() for p in self._parameters())
+            what = "parameters grew beyond 1e19" if finite else "a parameter stopped being finite"
+            self._stop(what, iteration, None, last)
 
     def mean(self) -> list[float]:
         """Return the mean loss of each chain since the last call, and reset."""
@@ -64,12 +68,25 @@ class DivergenceGuard:
         self._count = 0
         return mean
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the losses since the last call of `mean`."""
+        kept = self._losses[: self._filled].cpu()
+        return {"kept": kept, "lr": self._lr[: self._filled], "sum": self._sum.clone(), "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        self._filled = len(state["kept"])
+        self._losses[: self._filled] = state["kept"].to(self._losses.device)
+        self._lr[: self._filled] = state["lr"]
+        self._sum.copy_(state["sum"])
+        self._count = state["count"]
+
     def _parameters(self) -> list[Tensor]:
         return list(self.chains.parameters.values())
 
     def _stop(self, what: str, iteration: int, chain: int | None, lr: float) -> None:
         names = [name for name, p in self.chains.parameters.items() if not p.isfinite().all().item()]
-        tensor = f"first tensor not finite: {names[0]}" if names else "all tensors are finite"
+        tensor = f"first tensor not finite: {names[0]}" if names else "all parameters are finite"
         where = f" of chain {chain}" if chain is not None and self.chains.count > 1 else ""
         raise DivergedError(
             f"{what}{where} at iteration {iteration}; {tensor}; lr {lr:g}. Take a smaller method.optimizer.lr."

@@ -23,6 +23,7 @@ from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
+from bnnbench.experiment.stopping import heard
 from bnnbench.experiment.timing import Clock
 from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
@@ -96,35 +97,41 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     every = config.eval.every or parts.iterations
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
-    try:
+    with heard() as stop, contextlib.closing(reporter):
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
             loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
-            if guard.add(loss, lr):
+            checked = guard.add(loss, lr)
+            if checked:
                 guard.check(iteration)
                 reporter.step(iteration)
             normalisation.on_iteration(iteration)
 
             member = approximation.observe(iteration, lr)
-            due = iteration % every == 0 or iteration == parts.iterations
-            if not (member or due):
+            last = iteration == parts.iterations
+            due = iteration % every == 0 or last
+            if member or due:
+                guard.check(iteration)
+                clock.lap("train")
+                evaluated = parts.evaluator(member=member, rows=due, iteration=iteration)
+                clock.lap("eval")
+                if due:
+                    rows = _complete(evaluated, iteration, lr, guard.mean(), parts, clock)
+                    folder.append(rows)
+                    reporter.scores(iteration, rows)
+            elif not (checked or stop.asked):
                 continue
-            guard.check(iteration)
-            clock.lap("train")
-            evaluated = parts.evaluator(member=member, rows=due, iteration=iteration)
-            clock.lap("eval")
-            if due:
-                rows = _complete(evaluated, iteration, lr, guard.mean(), parts, clock)
-                folder.append(rows)
-                reporter.scores(iteration, rows)
-                if iteration == parts.iterations or time.perf_counter() - saved >= config.checkpoint_every:
-                    folder.checkpoint(state_of(parts, iteration, rows, clock))
-                    saved = time.perf_counter()
-            clock.lap("eval")
-    finally:
-        reporter.close()
+            overdue = (due or checked) and time.perf_counter() - saved >= config.checkpoint_every
+            if last or stop.asked or overdue:
+                clock.lap("eval" if member or due else "train")
+                folder.checkpoint(state_of(parts, iteration, rows, clock))
+                saved = time.perf_counter()
+            if stop.asked and not last:
+                raise KeyboardInterrupt
+            if member or due:
+                clock.lap("eval")
     sparsity = sparsity_rows(parts.chains.network, [parts.chains.state_of(k) for k in range(parts.chains.count)])
     if sparsity:
         folder.table("sparsity.csv", sparsity)

@@ -27,6 +27,7 @@ def state_of(parts: Parts, iteration: int, rows: list[Row], clock: Clock) -> dic
         "noise": parts.noise.state_dict(),
         "layer_stream": stream_state(parts.device),
         "approximation": parts.approximation.state_dict(),
+        "losses": parts.guard.state_dict(),
     }
 
 
@@ -53,13 +54,15 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
         set_stream_state(checkpoint["layer_stream"], parts.device)
         part = "approximation"
         parts.approximation.load_state_dict(_to(checkpoint["approximation"], parts.device))
+        part = "losses"
+        if part in checkpoint:  # earlier versions wrote theirs right after an evaluation, when there are none
+            parts.guard.load_state_dict(checkpoint[part])
         part = "seconds"
         clock = Clock(parts.device, checkpoint["seconds"]["train"], checkpoint["seconds"]["eval"])
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         said = (str(error).splitlines() or [""])[0]
         raise ConfigError(
-            f"checkpoint.pt: {part}: {said} ({type(error).__name__}): made by another version. "
-            "Begin anew with --force."
+            f"checkpoint.pt: {part}: {said} ({type(error).__name__}): made by another version. Begin anew with --force."
         ) from error
     return checkpoint["iteration"], checkpoint["rows"], clock
 

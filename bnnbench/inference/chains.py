@@ -77,7 +77,8 @@ class Chains:
 
     def _alone(self, chain: int, buffers: State, x: Tensor) -> Tensor:
         """Return the outputs of one chain; what it changes in its buffers is a view of `buffers`."""
-        return self._one({n: p[chain] for n, p in self.parameters.items()}, {n: b[chain] for n, b in buffers.items()}, x)
+        parameters = {name: p[chain] for name, p in self.parameters.items()}
+        return self._one(parameters, {name: b[chain] for name, b in buffers.items()}, x)
 
     @torch.no_grad()
     def probe(self, in_shape: tuple[int, ...]) -> None:

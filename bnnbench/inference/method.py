@@ -180,7 +180,7 @@ def build_optimizer(
     noise_on = {"weight", *(["bias"] if on.biases else []), *(["norm"] if on.norm else [])}  # never on variational ones
     groups = potential.groups(noise_on, temperature)
     if not groups:
-        raise ConfigError(f"model.name={config.model['name']}: all its parameters are frozen; nothing is left to learn.")
+        raise ConfigError(f"model.name={config.model['name']}: all its parameters are frozen; none is left to learn.")
     takes_decay = "weight_decay" in inspect.signature(rule).parameters
     decays = [] if takes_decay else [group.pop("weight_decay") for group in groups]
     if any(decays):

@@ -66,14 +66,15 @@ def convert(
 def _check_plain(layer: nn.Linear | nn.Conv2d, names: Mapping[nn.Module, str]) -> None:
     """Raise ConfigError if `layer` does more than the plain layer that its replacement stands for."""
     base: type[nn.Module] = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv2d
-    where, exclude = names[layer] or "the network", f"Exclude it: method.layers.only='!{names[layer]}'."
+    where = names[layer] or "the network"
+    exclude = f"Exclude it: method.layers.only='!{names[layer]}'."
     for method in ("forward", "_conv_forward"):
         if getattr(type(layer), method, None) is not getattr(base, method, None) or method in vars(layer):
             kind = type(layer).__name__
             raise ConfigError(f"{where}: {kind} has a {method}() of its own, which would be lost. {exclude}")
     if layer._forward_pre_hooks or layer._forward_hooks:
         raise ConfigError(
-            f"{where}: a {type(layer).__name__} with forward hooks, as pruning sets them, which would be lost. {exclude}"
+            f"{where}: a {type(layer).__name__} with forward hooks (pruning?), which would be lost. {exclude}"
         )
     own = {id(parameter) for parameter in layer.parameters(recurse=False)}
     for other, name in names.items():

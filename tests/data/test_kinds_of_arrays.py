@@ -72,7 +72,7 @@ def test_the_copy_is_its_own(original: Any) -> None:
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_no_number_is_refused(kind: str) -> None:
-    with pytest.raises(DataError, match="^mine: x ") as refused:
+    with pytest.raises(DataError, match=r"^mine: x ") as refused:
         as_tensor(REFUSED[kind], "mine: x")
     assert len(str(refused.value).splitlines()) == 1
 

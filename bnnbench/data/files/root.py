@@ -22,7 +22,7 @@ def data_root(root: str | None = None) -> Path:
             return Path(named).expanduser()
         except RuntimeError:
             place = "the data's folder" if root else "BNNBENCH_DATA"
-            raise ConfigError(f"{place}: {named} begins with the ~ of an unknown user. Write the path in full.") from None
+            raise ConfigError(f"{place}: {named} begins with the ~ of an unknown user. Write it in full.") from None
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
         return Path(cache).expanduser() / "bnnbench"

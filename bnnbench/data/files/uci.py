@@ -37,7 +37,7 @@ def load(root: Path, part: str, split: int, *, name: str, folder: str) -> tuple[
     if len(target) != 1:
         raise broken(name, where / "index_target.txt", f"1 column expected, {len(target)} found.")
     if target[0] in columns:
-        raise broken(name, where / "index_features.txt", f"column {target[0]} is the target, which would be given away.")
+        raise broken(name, where / "index_features.txt", f"column {target[0]} is the target: it would be given away.")
     other = "test" if part == "train" else "train"
     shared = np.intersect1d(rows, _indices(where, f"index_{other}_{split}.txt", len(table), name))
     if len(shared):
