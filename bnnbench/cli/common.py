@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +10,8 @@ from typing import Any
 
 import typer
 
+from bnnbench.cli import streams
+
 LISTS = ("methods", "models", "datasets", "schedules", "metrics", "experiments", "runs", "figures")  # of `bnnbench ls`
 
 
@@ -19,15 +19,13 @@ def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""
     from bnnbench.errors import BnnbenchError
 
-    for stream in (sys.stdout, sys.stderr):  # in a locale that lacks a sign, better a ? than no answer
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    streams.open_closed()
+    streams.replace_unknown()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _as_note(warnings.showwarning)
             done = action()
-        sys.stdout.flush()
-        return done
+        return _flushed(done)
     except BnnbenchError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -35,10 +33,28 @@ def guarded(action: Callable[[], Any]) -> Any:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
     except BrokenPipeError:  # `bnnbench ls | head -1`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains again as it leaves
+        streams.silence(sys.stdout)
     except OSError as error:  # a folder that cannot be written, a full disk
         typer.echo(f"error: {error.filename}: {error.strerror}." if error.filename else f"error: {error}", err=True)
     raise typer.Exit(1)
+
+
+def _flushed(done: Any) -> Any:
+    """Return `done`, the result of an action, when all that it printed has been written.
+
+    Raises:
+        BnnbenchError: the disk that standard output goes to is full.
+    """
+    from bnnbench.errors import BnnbenchError
+
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        streams.silence(sys.stdout)
+        raise BnnbenchError(f"standard output could not be written: {error.strerror or error}.") from None
+    return done
 
 
 def _as_note(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import IO, Any, Literal, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -115,10 +116,41 @@ def summary(rows: Iterable[Mapping[str, Any]], manifest: Mapping[str, Any] | Non
     return f"{split} {measure.words}: {', '.join(words)}"
 
 
-def make_console() -> Console:
-    """Return a console as wide as the terminal; in a pipe or a file, wide enough for every table."""
-    console = Console(markup=False)  # labels and paths are text
-    return console if console.is_terminal else Console(width=160, markup=False)
+def make_console(records: bool = False) -> Console:
+    """Return a console as wide as the terminal; in a pipe or a file, wide enough for every table.
+
+    Args:
+        records: whether what it shows is recorded as well, so that a failure to print must not stop the work.
+    """
+    output = cast(IO[str], _Output(sys.stdout)) if records else None
+    console = Console(file=output, markup=False)  # labels and paths are text
+    return console if console.is_terminal else Console(file=output, width=160, markup=False)
+
+
+class _Output:
+    """A stream that may fail, its disk full or its reader gone: said once, except of a reader that has gone."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except OSError as error:
+            if not (self._failed or isinstance(error, BrokenPipeError)):
+                print(f"note: standard output could not be written: {error.strerror or error}", file=sys.stderr)
+            self._failed = True
 
 
 def closing_table(rows: Iterable[Mapping[str, Any]], title: str, manifest: Mapping[str, Any] | None = None) -> Table:

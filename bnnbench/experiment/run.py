@@ -42,7 +42,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         DivergedError: loss or parameters stopped being finite; what was recorded stays, with error.txt.
         BnnbenchError: the folder is in use by another process.
     """
-    console = console or make_console()
+    console = console or make_console(records=True)
     config = check(raw)
     if is_finished(run_path(raw)) and not config.force:
         console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)

@@ -42,7 +42,7 @@ def heard() -> Iterator[Stop]:
 
     try:
         if threading.current_thread() is threading.main_thread():
-            for number in SIGNALS:
+            for number in map(int, SIGNALS):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
                     before[number] = signal.signal(number, handle)
         yield stop

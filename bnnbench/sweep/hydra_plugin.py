@@ -116,7 +116,7 @@ class _AsHydraLauncher(HydraLauncher):
         assert isinstance(self, Launcher) and self.config is not None
         config_dirs, common = _surroundings(self.config)
         jobs = plan(job_overrides, config_dirs, common=common, first=initial_job_idx)
-        with SweepReporter(len(jobs), make_console()) as reporter:
+        with SweepReporter(len(jobs), make_console(records=True)) as reporter:
             outcomes = self.run(list(dict.fromkeys(jobs)), reporter)
         raise_for({job: outcome for job, outcome in outcomes.items() if outcome.status not in _FAILURES})
         return [_as_hydra_wants(job, outcomes[job]) for job in jobs]

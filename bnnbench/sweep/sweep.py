@@ -44,7 +44,7 @@ def sweep(
         check_writable(results)
 
     outcomes = {job: Outcome(Status.SKIPPED) for job in jobs}
-    with SweepReporter(len(todo), make_console()) as reporter:
+    with SweepReporter(len(todo), make_console(records=True)) as reporter:
         reporter.say(_opening(len(each), len(jobs), len(todo)))
         if todo:
             outcomes |= launcher.run(todo, reporter)

@@ -119,7 +119,7 @@ class Tuner:
     def _do(self, searches: Sequence[Search]) -> None:
         """Run the remaining trials."""
         done = sum(t.state.is_finished() for s in searches for t in s.study.trials(self.trials))
-        with _Reporter(self.trials * len(searches) - done, make_console(), searches[0].measure) as reporter:
+        with _Reporter(self.trials * len(searches) - done, make_console(records=True), searches[0].measure) as reporter:
             reporter.say(self._opening(searches, done))
             while any(rounds := [s.study.round(self.trials) for s in searches]):
                 self._round([(s, t) for s, begun in zip(searches, rounds, strict=True) for t in begun], reporter)
