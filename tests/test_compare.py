@@ -197,7 +197,7 @@ def test_splits_of_a_dataset_are_repetitions_and_pair(make, tmp_path):
         for split, error in enumerate(errors):
             make(f"{method}{split}", last(error), method=method, options_of_dataset={"split": split})
     table = only(compare(tmp_path))
-    assert table.mixed == []
+    assert table.added == []
     assert table.rows[1].difference.p == pytest.approx(stats.ttest_rel(values["sgld"], values["psgld"]).pvalue)
     assert [r.seeds for r in table.rows] == [1, 1]
 
@@ -224,19 +224,17 @@ def test_each_dataset_has_a_table_of_its_own(make, three):
     assert {table.dataset: len(table.rows) for table in tables} == {"MNIST": 3, "KMNIST": 1}
 
 
-def test_what_varies_within_a_group_is_told_and_can_be_split_up(make, tmp_path):
+def test_runs_that_differ_in_more_than_the_seed_are_never_averaged(make, tmp_path):
     for i, lr in enumerate([0.1, 0.2]):
         for seed in (0, 1):
             make(f"a{i}{seed}", last(0.02 + 0.02 * i + 0.01 * seed), optimizer={"lr": lr}, seed=seed)
     make("b", last(0.5), method="sgd", optimizer={"lr": 0.5})
     table = only(compare(tmp_path))
-    assert (table.mixed, table.finer) == (["method.optimizer.lr"], ["method", "method.optimizer.lr"])
-    # Both step sizes of a seed are averaged first: two repetitions, 0.03 and 0.04.
-    assert table.rows[0].means["error"].count == 2
-    assert table.rows[0].means["error"].value == pytest.approx(0.035)
-    split_up = only(compare(tmp_path, by=table.finer))
-    assert [r.key for r in split_up.rows] == [("psgld", "0.1"), ("psgld", "0.2"), ("sgd", "0.5")]
-    assert split_up.mixed == []
+    assert (table.by, table.added) == (["method", "method.optimizer.lr"], ["method.optimizer.lr"])
+    assert [r.key for r in table.rows] == [("psgld", "0.1"), ("psgld", "0.2"), ("sgd", "0.5")]
+    assert table.rows[0].means["error"].value == pytest.approx(0.025)
+    asked = only(compare(tmp_path, by=table.by))
+    assert (asked.rows, asked.added) == (table.rows, [])
     assert only(compare(tmp_path, by=["method", "lr"])).by == ["method", "method.optimizer.lr"]
 
 
@@ -244,7 +242,16 @@ def test_what_differs_between_groups_beside_their_method_is_told(make, tmp_path)
     make("a", last(0.1), epochs=10)
     make("b", last(0.2), method="sgd", epochs=20, name="elsewhere", threads=2)
     table = only(compare(tmp_path))
-    assert (table.mixed, table.confounded) == ([], ["epochs"])
+    assert (table.added, table.confounded) == ([], ["epochs"])
+
+
+def test_all_that_differs_splits_a_group(make, tmp_path):
+    for seed in (0, 1):
+        make(f"a{seed}", last(0.02), seed=seed, epochs=10)
+    make("b", last(0.05), seed=0, epochs=20, batch_size=50)
+    table = only(compare(tmp_path))
+    assert table.added == ["epochs", "batch_size"]
+    assert [row.seeds for row in table.rows] == [2, 1]
 
 
 def test_the_folder_may_hold_anything(make, three):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bnnbench.analysis.groups import Group, confounded, finer, mixed, resolve_keys, split_up
+from bnnbench.analysis.groups import Group, confounded, mixed, resolve_keys, split_up
 from bnnbench.analysis.predictions import final_rows, measures_in
 from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, mean
 from bnnbench.errors import BnnbenchError, did_you_mean
@@ -64,8 +64,7 @@ class Table:
         metrics: names; the groups are ordered and compared by the first.
         measures: name → how to show it, for all `metrics`.
         rows: one per group.
-        mixed: keys other than the seed that vary within a group.
-        finer: keys that make groups without such a mixture.
+        added: those of `by` that nobody asked for, but in which runs differ that would otherwise be averaged.
         confounded: keys that differ between groups beside `by`.
         machines: devices and threads behind the seconds, if seconds are shown and come from several.
     """
@@ -76,8 +75,7 @@ class Table:
     metrics: list[str]
     measures: dict[str, Measure]
     rows: list[GroupScores]
-    mixed: list[str]
-    finer: list[str]
+    added: list[str]
     confounded: list[str]
     machines: list[str]
 
@@ -109,7 +107,7 @@ def compare(
     Args:
         paths: folders of runs, folders above them, or metrics.csv files.
         by: settings that define the groups: ``method``, ``model``, or configuration keys such as
-            ``method.optimizer.lr``.
+            ``method.optimizer.lr``. Groups whose runs differ in more than seed and split are split by that too.
         metrics: measures of metrics.csv, those that a run's own task declares, or ``seconds`` (of training). The groups
             are compared in the first. Default: the task's score (error, RMSE), NLL, ECE and seconds.
         split: ``test``, ``valid`` or the name of an out-of-distribution set.
@@ -199,7 +197,12 @@ def _table(
     if main not in measured or (not wanted and main == SECONDS.name):  # seconds alone are no score
         return None, len(scored)
     with_main = {one.run.folder: one for one in scored if main in one.values}
-    groups = split_up([one.run for one in with_main.values()], by)
+    compared = [one.run for one in with_main.values()]
+    groups = split_up(compared, by)
+    added = mixed(groups, by)
+    if added:  # a mean over experiments that differ would be none of theirs
+        by = [*by, *added]
+        groups = split_up(compared, by)
     values = [_collect([with_main[run.folder] for run in group.runs], metrics) for group in groups]
     rows = [
         GroupScores(
@@ -225,8 +228,7 @@ def _table(
         metrics=metrics,
         measures={metric: measures[metric] for metric in metrics},
         rows=ranked,
-        mixed=mixed(groups, by),
-        finer=finer(groups, by),
+        added=added,
         confounded=confounded(groups, by),
         machines=_machines(groups) if SECONDS.name in metrics else [],
     )

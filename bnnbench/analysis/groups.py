@@ -113,18 +113,9 @@ def split_up(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
 
 
 def mixed(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return the keys, other than seed and split, that vary within at least one group and are averaged over."""
+    """Return the keys, other than seed and split, that vary within at least one group."""
     keys = dict.fromkeys(key for group in groups for key in _differing(group.runs, by))
     return brief(list(keys))
-
-
-def finer(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
-    """Return `by` extended by as few keys of `mixed` as make every group uniform: one where that suffices."""
-    runs, keys = [run for group in groups for run in group.runs], mixed(groups, by)
-    for longer in ([*by, key] for key in keys):
-        if not mixed(split_up(runs, longer), longer):
-            return longer
-    return [*by, *keys]
 
 
 def confounded(groups: Sequence[Group], by: Sequence[str]) -> list[str]:

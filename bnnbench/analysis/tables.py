@@ -121,9 +121,8 @@ def notes(table: Table) -> list[str]:
         lines.append("Where all pairs differ by the same amount there is no spread, hence no interval and no test.")
     if len(table.rows) == 1:
         lines.append(f"Only one group ({', '.join(table.rows[0].key)}): nothing to compare it with.")
-    if table.mixed:
-        keys = ", ".join(table.mixed)
-        lines.append(f"Within a group more than the seed varies and is averaged: {keys}. Take --by {_by(table.finer)}")
+    if table.added:
+        lines.append(f"Split by {', '.join(table.added)} too, in which these runs differ: no mean is taken over them.")
     if table.confounded:
         lines.append(f"The groups differ in more than {_by(table.by)}: {', '.join(table.confounded)}.")
     if table.machines:

@@ -13,4 +13,4 @@ def against_epochs(data: Path, title: str) -> matplotlib.figure.Figure:
     """Return test error against epochs, of all runs in `data`."""
     from bnnbench.analysis.plots.curves import draw  # loads matplotlib, which listing figures does not need
 
-    return draw(data, x="epoch", title=title)
+    return draw(data, x="epoch", title=title, fully=False)

@@ -56,7 +56,7 @@ def scores(folder: Path, values: Sequence[Value] = ()) -> str:
     if beside:
         head.append(f"published, {main.head}")
     rows = []
-    for group, name in zip(groups, legend_entries(groups, [""] * len(groups)), strict=True):
+    for group, name in zip(groups, legend_entries(groups, [""] * len(groups), fully=False), strict=True):
         row = [name, _over(group, lambda run: run.metrics["epoch"].max(), ".3g", spread=False)]
         row += [_score(group, lambda run: last_scores(run, "current"), main)]
         row += [_score(group, lambda run: last_scores(run, "posterior"), main)]

@@ -56,6 +56,14 @@ def test_alike_labels_say_what_differs(legend):
     ]
 
 
+def test_lines_told_apart_by_their_temperature_say_what_else_differs(legend):
+    runs = [{"T": 1.0, "temperature": 1.0}, {"T": 0.5, "temperature": 0.5, "optimizer": {"lr": 0.2}, "batch_size": 50}]
+    first, second = legend(*runs)
+    assert first.startswith("PSGLD (T = 1, ") and second.startswith("PSGLD (T = 0.5, ")
+    assert "lr = 0.2" in second and "batch size = 50" in second
+    assert "T = " not in first.removeprefix("PSGLD (T = 1") + second.removeprefix("PSGLD (T = 0.5")
+
+
 def test_norm_and_model_have_words_of_their_own(legend):
     wide = {"model": {"name": "mlp", "label": "MLP 800-800", "widths": [800, 800]}}
     assert legend({}, {"norm": "batch"}, wide) == [

@@ -99,15 +99,23 @@ def draw(
     ylim: tuple[float, float] | None = None,
     log_y: bool = False,
     by: str = "method",
+    fully: bool = True,
 ) -> Figure:
-    """Return the figure that `plot_curves` saves; the arguments are the same."""
+    """Return the figure that `plot_curves` saves; the arguments are the same, `fully` is that of `legend_entries`."""
     _check_limits(ylim, log_y)
-    panels = _panels(paths, metric=metric, x=x, split=split, predictor=predictor, by=by)
+    panels = _panels(paths, metric=metric, x=x, split=split, predictor=predictor, by=by, fully=fully)
     return _draw(panels, x=x, split=split, title=title, ylim=ylim, log_y=log_y)
 
 
 def _panels(
-    paths: Sequence[str | Path] | str | Path, *, metric: str | None, x: str, split: str, predictor: str, by: str
+    paths: Sequence[str | Path] | str | Path,
+    *,
+    metric: str | None,
+    x: str,
+    split: str,
+    predictor: str,
+    by: str,
+    fully: bool = True,
 ) -> list[Panel]:
     """Return the panels with their lines, labelled; warn of each dataset that has no values and leave it out."""
     for what, given, allowed in (("x", x, tuple(X)), ("predictor", predictor, PREDICTORS)):
@@ -124,7 +132,8 @@ def _panels(
             why = why_empty(panel.runs, panel.measure, split)
             warnings.warn(f"left out: {panel.runs[0].name('dataset')}: {why}", stacklevel=3)
     for panel in drawn:
-        entries = legend_entries([line.group for line in panel.lines], [line.source for line in panel.lines], by)
+        groups, sources = [line.group for line in panel.lines], [line.source for line in panel.lines]
+        entries = legend_entries(groups, sources, by, fully)
         for line, entry in zip(panel.lines, entries, strict=True):
             line.label = entry
     _add_counts([line for panel in drawn for line in panel.lines])

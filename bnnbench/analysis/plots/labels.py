@@ -14,13 +14,17 @@ from bnnbench.store.frame import flatten
 SHORT = {"lambda_": "λ", "alpha": "α", "beta": "β", "gamma": "Γ", "temperature": "T", "burn_in": "burn-in"}
 
 
-def legend_entries(groups: Sequence[Replicates], sources: Sequence[str], by: str = "method") -> list[str]:
+def legend_entries(
+    groups: Sequence[Replicates], sources: Sequence[str], by: str = "method", fully: bool = True
+) -> list[str]:
     """Return one legend entry per group, no two alike: "pSGLD (T = 1)", "SGD (last iterate)", "SGLD (T = 1, lr = 0.1)".
 
     Args:
         groups: the lines of one panel.
         sources: for each line, the prediction shown if not the posterior ("last iterate"), else "".
         by: ``method``, or the dotted config key whose value names the lines instead.
+        fully: name all settings in which lines of one name differ. Else only where temperature and source do not tell
+            them apart: for a figure whose caption says the rest.
     """
     tell_of([by], ALWAYS)
     key = None if by == "method" else _find_key(current_key(by, ALWAYS), groups)
@@ -35,8 +39,10 @@ def legend_entries(groups: Sequence[Replicates], sources: Sequence[str], by: str
             name = setting_words(key, g.config.get(key), g)
         names.append(name)
         notes.append([note for note in (temperature, source) if note])
-    for same in _alike(list(zip(names, map(tuple, notes), strict=True))):
+    for same in _alike(names if fully else list(zip(names, map(tuple, notes), strict=True))):
         keys = _telling([groups[i].runs[0].config for i in same])
+        if len({groups[i].temperature for i in same}) > 1:
+            keys = [key for key in keys if not key.endswith("temperature")]  # it stands in the notes
         for i in same:
             settings, recorded = groups[i].config, flatten(groups[i].runs[0].config)
             shown = [k for k in keys if k in settings or k not in recorded]  # one without effect has no value to tell
