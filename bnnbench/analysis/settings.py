@@ -6,7 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bnnbench.config.effect import not_compared, within, without_effect
-from bnnbench.store.frame import comparable, flatten
+from bnnbench.store import sources
+from bnnbench.store.frame import Run, comparable, flatten
+
+FILES = "dataset.files"  # stands for data and code that were read, where runs recorded them
+
+
+def told(run: Run) -> Mapping[str, Any]:
+    """Return the configuration of `run`, and under `FILES` a digest of the data and code that it read."""
+    read = sources.digest(run.manifest)
+    dataset = run.config.get("dataset")
+    if read is None or not isinstance(dataset, Mapping):
+        return run.config
+    return {**run.config, "dataset": {**dataset, "files": read}}
 
 
 def telling(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,6 +37,8 @@ def differing(configs: Sequence[Mapping[str, Any]], without: Iterable[str] = ())
     found = []
     for key in dict.fromkeys(key for settings, _ in flat for key in settings if key not in without):
         values = {comparable(settings.get(key, "missing")) for settings, idle in flat if not _is_idle(key, idle)}
+        if key == FILES:  # a run that recorded none may have read the same
+            values.discard(comparable("missing"))
         if len(values) > 1:
             found.append(key)
     return found

@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from bnnbench.config.chosen import departures
 from bnnbench.config.schema import RunConfig
+from bnnbench.data import data_root
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
@@ -29,7 +30,9 @@ from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
 from bnnbench.layers.sparsity import sparsity_rows
 from bnnbench.schedules import convergence_warning
-from bnnbench.store.folder import RunFolder, is_finished, now, run_path
+from bnnbench.store import sources
+from bnnbench.store.folder import RunFolder, is_finished, named_path, now, run_path
+from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS
 
 
@@ -44,9 +47,18 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     """
     console = console or make_console(records=True)
     config = check(raw)
-    if is_finished(run_path(raw)) and not config.force:
-        console.print(f"finished already: {run_path(raw)} (--force runs it anew)", soft_wrap=True, highlight=False)
-        return run_path(raw)
+    path = run_path(raw)
+    if path != named_path(raw):
+        what = sources.changed(Manifest.read(named_path(raw)), config.data.root)
+        console.print(
+            f"note: {what} is not what {named_path(raw)} was made with, which stays. Other data or code make another "
+            f"run: {path}",
+            soft_wrap=True,
+            highlight=False,
+        )
+    if is_finished(path) and not config.force:
+        console.print(f"finished already: {path} (--force runs it anew)", soft_wrap=True, highlight=False)
+        return path
     parts = assemble(config)
     config = parts.config
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
@@ -231,6 +243,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         score=parts.task.score,
         measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,
+        sources=sources.record(parts.data.files, sources.modules_of(folder.raw), data_root(config.data.root)),
         **machine.describe(parts.device, parts.threads),
     )
     shown = "" if temperature is None else f", T = {temperature:.3g}"

@@ -17,8 +17,8 @@ import filelock
 import yaml
 
 from bnnbench.config.identity import folder_name
-from bnnbench.errors import ConfigError, InUseError
-from bnnbench.store import checkpoint, files, manifest
+from bnnbench.errors import BnnbenchError, ConfigError, InUseError
+from bnnbench.store import checkpoint, files, manifest, sources
 from bnnbench.store.manifest import Manifest, RunStatus
 from bnnbench.store.tables import MetricsTable, write_csv
 from bnnbench.tasks.measures import COLUMNS
@@ -124,7 +124,24 @@ class RunFolder:
 
 
 def run_path(raw: Mapping[str, Any]) -> Path:
-    """Return where the run of the resolved configuration `raw` is recorded."""
+    """Return where the run of the resolved configuration `raw` is recorded.
+
+    Its settings name the folder. Where a run lies there whose data or code of the user's have changed since, which is
+    another experiment, a number is added: ``-2``, ``-3``.
+    """
+    first = named_path(raw)
+    path, number, root = first, 1, (raw.get("data") or {}).get("root")
+    try:
+        while sources.changed(Manifest.read(path), root) is not None:
+            number += 1
+            path = first.with_name(f"{first.name}-{number}")
+    except BnnbenchError:  # a later version's manifest: who opens the folder says so
+        pass
+    return path
+
+
+def named_path(raw: Mapping[str, Any]) -> Path:
+    """Return the folder that the settings alone name."""
     return Path(raw["results"]).expanduser() / raw["name"] / folder_name(raw)
 
 

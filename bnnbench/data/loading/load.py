@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from bnnbench.data.files.root import data_root
 from bnnbench.data.loading.arrays import as_tensor
+from bnnbench.data.loading.opened import files_opened
 from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.data.loading.settings import Source, find_source, own_options, read
 from bnnbench.data.loading.splits import hold_out
@@ -76,8 +78,15 @@ def load_data(
         DataError: a file is missing or wrong, or an out-of-distribution set has another input shape.
     """
     check_dataset(dataset, ood)
+    with files_opened() as opened:
+        data = _load(dataset, targets, data_root(root), seed, device, ood)
+    return replace(data, files=tuple(opened))
+
+
+def _load(
+    dataset: Mapping[str, Any], targets: Targets, folder: Path, seed: int, device: torch.device, ood: Sequence[str]
+) -> Data:
     settings, source, options = read(dataset)
-    folder = data_root(root)
 
     def raw(part: str) -> tuple[Tensor, Tensor]:
         x, y = _raw(source, folder, part, options)

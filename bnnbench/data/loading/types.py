@@ -58,6 +58,7 @@ class Data:
         ood: by name, the test splits of other datasets, preprocessed with the statistics of `train`.
         in_shape: shape of one input.
         targets: the task, fitted to the targets of `train`.
+        files: those that were read for it.
     """
 
     train: Split
@@ -65,3 +66,4 @@ class Data:
     ood: dict[str, Split] = field(default_factory=dict)
     in_shape: tuple[int, ...] = ()
     targets: Any = None
+    files: tuple[str, ...] = ()
