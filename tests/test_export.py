@@ -473,3 +473,27 @@ def test_the_lines_of_the_readme_read_both_files(finished: Run, monkeypatch: pyt
     network = load_network("network.pt")  # the path is relative, as in the README
     for state in (found["state"], found["same"]):
         network.load_state_dict(state)
+
+
+def test_a_run_that_was_moved_finds_its_data_where_they_are_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from support.cli import invoke
+
+    rows = [f"{'+1' if i % 2 else '-1'} {1 + i % 100}:1 {101 + i % 22}:1" for i in range(60)]
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "libsvm").mkdir(parents=True)
+    for name in ("a9a", "a9a.t"):
+        (first / "libsvm" / name).write_text("\n".join(rows) + "\n")
+    words = ("dataset=a9a", "model=logistic", "method=sgd", "iterations=10", "batch_size=10", "threads=1")
+    monkeypatch.chdir(tmp_path)
+    done = invoke("run", *words, f"data.root={first}")
+    assert done.exit_code == 0, done.stderr
+    first.rename(second)
+    (folder,) = (tmp_path / "results" / "adhoc").iterdir()
+    monkeypatch.setenv("BNNBENCH_DATA", str(second))
+    exported = invoke("export", str(folder), "--out", "there")
+    assert exported.exit_code == 0, exported.stderr
+    assert "is not what the run was made with" not in exported.stdout
+    (second / "libsvm" / "a9a").write_text("\n".join(rows[:50]) + "\n")
+    assert "is not what the run was made with" in invoke("export", str(folder), "--out", "there").stdout

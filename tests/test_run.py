@@ -128,6 +128,15 @@ def test_the_cost_of_second_derivatives_is_counted(run_small: Run) -> None:
     assert set((table.grad_evals / table.iteration)[table.chain == "all"]) == {4}
 
 
+def test_exact_curvature_costs_each_chain_its_own_passes(run_small):
+    exact = ("method=psgld", "method.optimizer.gamma=exact", "method.optimizer.v_adapt=always")
+    small = ("method.optimizer.lambda_=1", "model=logistic", "iterations=2", "members.burn_in=0", "eval.every=1")
+    for chains in (1, 3):
+        folder = run_small(*exact, *small, f"chains={chains}")
+        table, parameters = pd.read_csv(folder / "metrics.csv", dtype={"chain": str}), 650
+        assert set((table.grad_evals / table.iteration)[table.chain == "0"]) == {1 + parameters}
+
+
 def test_the_advice_for_a_run_that_is_too_short_is_followed_as_it_stands(run_small: Run, compose: Compose) -> None:
     with pytest.raises(ConfigError) as refused:
         run_small("epochs=1")

@@ -34,6 +34,11 @@ def translate(error: Exception) -> Exception:
             f"{', '.join(GROUPS)} take the name of a choice, not null or a number: see `bnnbench ls`. "
             "For none, leave the word out."
         )
+    if isinstance(error, ValueError) and str(error).startswith("Exceeds the limit"):
+        return ConfigError("a number of more than 4300 digits. Write it with an exponent: 1e5000.")
+    flags = ("The --resolve flag", "Expecting one subcommand", "Invalid plugin")  # Hydra's, of its own command line
+    if isinstance(error, ValueError | RuntimeError) and str(error).startswith(flags):
+        return ConfigError(f"{str(error).splitlines()[0].rstrip('.')}. `bnnbench run --help` lists the flags.")
     if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
         return ConfigError("-m goes with none of --run, --cfg and --info: they are for one run.")
     if isinstance(error, yaml.YAMLError | UnicodeDecodeError | RecursionError):

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -146,17 +147,22 @@ def _import_dotted(name: str) -> ModuleType | Callable[..., Any]:
             f"{name}: named in a file, so it is not imported. If you trust that code, name it yourself: "
             f"--allow-code {package} (in Python allow_code=['{package}'])."
         )
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"{name}: no dotted name: names of packages, modules and functions, with dots between them.")
     if os.getcwd() not in sys.path:  # a console script, unlike `python -m`, does not look in the working directory
         sys.path.append(os.getcwd())
     try:
-        return importlib.import_module(name)
+        with called(f"{name}: importing it"):
+            return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         # Only "there is no such module" leads on to its parent; an import that fails inside it is for the user to see.
         if not (missing.name and (name == missing.name or name.startswith(missing.name + "."))):
             raise ConfigError(f"{name}: importing it failed: {missing}") from missing
     module, _, attribute = name.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        with called(f"{name}: importing it"):
+            imported = importlib.import_module(module)
+        return getattr(imported, attribute)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"{name}: not found ({error}). Is its folder the working directory or on PYTHONPATH?"

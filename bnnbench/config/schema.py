@@ -14,16 +14,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-from annotated_types import Ge, Gt, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from pydantic_core import PydanticCustomError
 
 from bnnbench.config.signatures import explain
 from bnnbench.errors import ConfigError, did_you_mean
 
-Count = Annotated[int, Ge(1)]
-Natural = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-NonNegative = Annotated[float, Ge(0)]
+MOST = 3e38  # what single precision holds
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # which Python counts among the integers
+        raise PydanticCustomError("number", "input should be a number, not true or false")
+    return value
+
+
+IsNumber = pydantic.BeforeValidator(_number)
+Count = Annotated[int, Ge(1), Le(10**12), IsNumber]
+Natural = Annotated[int, Ge(0), IsNumber]
+Positive = Annotated[float, Gt(0), Le(MOST), IsNumber]
+NonNegative = Annotated[float, Ge(0), Le(MOST), IsNumber]
 
 
 def _one_folder(name: str) -> str:
@@ -67,7 +77,7 @@ class Evaluation(_Strict):
     every: Count | None  # iterations; None: a fraction of the run
     splits: list[Literal["valid", "test"]]
     ood: list[str]  # names of datasets
-    ece_bins: Count
+    ece_bins: Annotated[Count, Le(100_000)]
     metrics: list[str | dict[str, Any]]  # further ones, by name, or name and options
     batch_size: Count  # data per forward pass
 
@@ -130,7 +140,7 @@ class RunConfig(_Strict):
     members: Members
     eval: Evaluation
     device: str
-    threads: Literal["auto"] | Count
+    threads: Literal["auto"] | Annotated[Count, Le(4096)]
     data: DataPlace
     results: Folder
     name: FolderName

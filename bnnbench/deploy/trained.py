@@ -17,7 +17,7 @@ from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.evaluation import Row
-from bnnbench.store import checkpoint
+from bnnbench.store import checkpoint, sources
 from bnnbench.store.find import find_runs, is_run
 from bnnbench.store.frame import Run, load_run
 from bnnbench.store.manifest import RunStatus
@@ -57,6 +57,9 @@ class Trained:
         notes = []
         if self.run.status != RunStatus.FINISHED:
             notes.append(f"{self.run.status}, not finished: iteration {self.iteration} of {self.parts.iterations}")
+        changed = sources.changed(self.run.manifest, self.config.data.root)
+        if changed is not None:
+            notes.append(f"{changed} is not what the run was made with")
         if self.parts.approximation.one_network:
             notes.append(self.parts.approximation.one_network)
         return notes
@@ -111,6 +114,8 @@ def load_trained(folder: str | Path, device: str = "auto", allow_code: Sequence[
     raw = {**run.config, "device": device, "results": str(folder)}  # it may come from another machine
     if isinstance(raw["method"], dict):  # the parameters come from the checkpoint, wherever training started from
         raw["method"] = {**raw["method"], "init_from": None}
+    if isinstance(raw.get("data"), dict) and raw["data"].get("root") and not Path(str(raw["data"]["root"])).is_dir():
+        raw["data"] = {**raw["data"], "root": None}  # of the machine that it was made on
     with plugins.only_code_of(allow_code):
         try:
             config = check(raw)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -110,6 +111,8 @@ def check_method(method: Method, prior: RunPrior) -> None:
     lr = options.get("lr")
     if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 < lr < math.inf:
         raise ConfigError(f"method.optimizer.lr={lr}: the step size must be a number > 0.")
+    if not 1e-37 < lr < 1e38:
+        raise ConfigError(f"method.optimizer.lr={lr}: single precision holds 1e-37 to 1e38.")
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
     if options.get("v_adapt") == BURN_IN:
@@ -152,9 +155,24 @@ def build_chains(
         stochastic = make_stochastic(network, method.layers, prior)
         return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
 
+    _check_memory(build, config.chains)
     chains = Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
     chains.probe(in_shape)
     return chains
+
+
+def _check_memory(build: Callable[[], nn.Module], count: int) -> None:
+    """Raise ConfigError if parameters and gradients of `count` networks are more than the machine's memory."""
+    if count < 100 or not hasattr(os, "sysconf"):  # fewer are built in no time, and torch says so itself
+        return
+    with torch.random.fork_rng(devices=[]):
+        bytes_needed = 2 * count * sum(p.nbytes for p in build().parameters())
+    bytes_there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if bytes_needed > bytes_there:
+        raise ConfigError(
+            f"chains={count}: {count} networks and their gradients need {bytes_needed / 2**30:.3g} GiB; this machine "
+            f"has {bytes_there / 2**30:.3g}. Take fewer chains, or several runs with seed=…"
+        )
 
 
 def build_optimizer(

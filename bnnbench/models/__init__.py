@@ -14,6 +14,7 @@ from torch import nn
 
 from bnnbench.config import plugins
 from bnnbench.config.signatures import check_options
+from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
 from bnnbench.models._init import check_scheme, initialise
 
@@ -34,7 +35,8 @@ def build_network(model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: 
         ConfigError: see `check_model`; also an input that this architecture cannot take.
     """
     build, options, scheme = _resolve(model)
-    network = build(tuple(in_shape), outputs, **options)
+    with called(f"model.name={model['name']}: build()"):
+        network = build(tuple(in_shape), outputs, **options)
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.name={model['name']}: build() returned a {type(network).__name__}, not an nn.Module.")
     _check_outputs(network, tuple(in_shape), outputs, str(model["name"]))
@@ -52,8 +54,7 @@ def _check_outputs(network: nn.Module, in_shape: tuple[int, ...], outputs: int, 
         ConfigError: it fails, or its outputs are not [2, outputs] floating-point numbers.
     """
     modes = {module: module.training for module in network.modules()}
-    parameter = next(network.parameters(), None)
-    x = torch.zeros(2, *in_shape, dtype=torch.get_default_dtype() if parameter is None else parameter.dtype)
+    x = torch.zeros(2, *in_shape)  # in single precision, as data are
     try:
         with torch.random.fork_rng(devices=[]):  # it may draw, whatever its mode
             y = network.eval()(x)

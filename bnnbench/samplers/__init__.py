@@ -13,6 +13,7 @@ What a rule is, it declares as attributes; nothing is guessed from its parameter
                     whose constructor takes a temperature.
     needs_closure   (a property) whether ``step`` must be given the loss as a closure, to differentiate it itself
     backward_passes backward passes of one step, if not 1
+    per_element     (a property) whether all but one of these are one for each element of the parameters
     caveat          (a property) a sentence for the run's notes: how the chain's law differs from the posterior whatever
                     the step; None if it does not
 

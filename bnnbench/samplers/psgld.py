@@ -144,6 +144,11 @@ class PSGLD(Optimizer):
         size = sum(p.numel() for group in self.param_groups for p in group["params"])
         return 2 if self.gamma == "hutchinson" else 1 + size
 
+    @property
+    def per_element(self) -> bool:
+        """Whether all but one of `backward_passes` are one per element: those of K chains are counted together."""
+        return self.needs_closure and self.gamma == "exact"
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step.

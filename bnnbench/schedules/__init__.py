@@ -10,12 +10,15 @@ A schedule's file has two functions, both with the schedule's own options as key
 from __future__ import annotations
 
 import functools
+import inspect
+import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from bnnbench.config import plugins
 from bnnbench.config.signatures import check_options
+from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
 
 
@@ -31,7 +34,18 @@ def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epo
         ConfigError: see `check_schedule`.
     """
     factor, options = _resolve(schedule)
-    return functools.partial(factor, iterations=iterations, steps_per_epoch=steps_per_epoch, **options)
+    multiplier = functools.partial(factor, iterations=iterations, steps_per_epoch=steps_per_epoch, **options)
+    for iteration in {0, iterations // 2, iterations - 1}:
+        _check(schedule["name"], iteration, multiplier)
+    return multiplier
+
+
+def _check(name: str, iteration: int, multiplier: Callable[[int], float]) -> None:
+    """Raise ConfigError unless the schedule gives a number >= 0 at `iteration`."""
+    with called(f"schedule.name={name}: factor({iteration}, …)"):
+        value = multiplier(iteration)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ConfigError(f"schedule.name={name}: factor({iteration}, …) is {value!r}; it must be a number >= 0.")
 
 
 def check_schedule(schedule: Mapping[str, Any]) -> None:
@@ -58,6 +72,9 @@ def _resolve(schedule: Mapping[str, Any]) -> tuple[Callable[..., float], dict[st
     options.pop("label", None)
     if not isinstance(name, str):
         raise ConfigError(f"schedule.name={name}: give the name of one: {', '.join(plugins.names('schedules'))}.")
-    factor = plugins.function("schedules", name, "factor", takes=("iteration",))
     supplied = ("iteration", "iterations", "steps_per_epoch")
+    factor = plugins.function("schedules", name, "factor", takes=("iteration",))
+    parameters = inspect.signature(factor).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()) and not set(supplied) <= set(parameters):
+        raise ConfigError(f"schedule.name={name}: its function must take iteration, iterations and steps_per_epoch.")
     return factor, check_options(factor, options, supplied=supplied, where="schedule")

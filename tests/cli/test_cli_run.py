@@ -59,10 +59,10 @@ def test_a_sweep_goes_on_after_a_failure_and_says_which_run_failed(quick, here):
 
 
 def test_a_failure_of_the_code_itself_keeps_its_traceback(quick, here, monkeypatch):
-    def broken(root, part):
+    def broken(config):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("bnnbench.data.digits.load", broken)
+    monkeypatch.setattr("bnnbench.experiment.run.assemble", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         quick()
 

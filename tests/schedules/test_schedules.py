@@ -143,9 +143,9 @@ def test_a_users_module_by_its_dotted_name(user_package):
         "mine_sched",
         stairs="def factor(iteration, *, iterations, steps_per_epoch, step: float):\n    return 1 - step * iteration\n",
     )
-    options = {"name": "mine_sched.stairs", "label": "stairs", "step": 0.1}
-    assert schedule(**options)(3) == pytest.approx(0.7)
+    options = {"name": "mine_sched.stairs", "label": "stairs", "step": 0.01}
+    assert schedule(**options)(3) == pytest.approx(0.97)
     assert convergence_warning(options) is None
-    function = {"name": "mine_sched.stairs.factor", "step": 0.1}
-    assert schedule(**function)(3) == pytest.approx(0.7)
+    function = {"name": "mine_sched.stairs.factor", "step": 0.01}
+    assert schedule(**function)(3) == pytest.approx(0.97)
     assert convergence_warning(function) is None

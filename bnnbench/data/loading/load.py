@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bnnbench.config.user_code import called
 from bnnbench.data.files.root import data_root
 from bnnbench.data.loading.arrays import as_tensor
 from bnnbench.data.loading.opened import files_opened
@@ -101,6 +102,10 @@ def _load(
     splits["test"] = raw("test")
 
     prepare = Preprocess.fit(splits["train"][0], settings.divide, settings.center)
+    if splits["train"][0].any() and not prepare(splits["train"][0][:1000]).any():
+        raise ConfigError(
+            f"dataset.divide={settings.divide:g}: it leaves nothing of the inputs but zeros. Take dataset.divide=1."
+        )
     targets = targets.fitted(splits["train"][1], settings.standardise_target)
     in_shape = tuple(x.shape[1:])
 
@@ -153,8 +158,9 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
 
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the dataset's raw data as tensors, checked: x [n, *shape] and y [n]."""
-    loaded = source.load(folder, part, **options)
     where = f"{source.name} ({part})"
+    with called(f"dataset.name={source.name}: load(root, {part!r})"):
+        loaded = source.load(folder, part, **options)
     if isinstance(loaded, Split):
         loaded = loaded.x, loaded.y
     elif not isinstance(loaded, tuple | list) or len(loaded) != 2:
