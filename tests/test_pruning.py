@@ -378,7 +378,8 @@ def test_what_cannot_be_loaded_is_said_in_a_line(finished: Run, tmp_path: Path) 
     assert load_trained(folder).iteration == 28
 
 
-def test_a_run_whose_data_are_gone_says_so(finished: Run) -> None:
+def test_a_run_whose_data_are_gone_says_so(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BNNBENCH_DATA", str(tmp_path))  # nor are they where the user has others
     folder = finished("method=sparse_vd", "epochs=2")
     config = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(config.replace("name: digits", "name: mnist").replace("root: null", "root: /x"))
