@@ -269,3 +269,24 @@ def test_a_ctrl_c_before_a_checkpoint_is_in_place_leaves_nothing_half_written(
     (folder,) = (tmp_path / "results" / "adhoc").iterdir()
     assert manifest_of(folder)["status"] == "interrupted"
     assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"threads": 7}, "note: begun with threads 7, now 1: the last digits may differ"),
+        ({"versions": {"torch": "1.0"}}, f"note: begun with torch 1.0, now {torch.__version__.partition('+')[0]}"),
+    ],
+)
+def test_a_run_that_goes_on_elsewhere_says_so(
+    change: dict[str, Any], words: str | None, compose: Callable[..., dict[str, Any]]
+) -> None:
+    raw = compose("method=sgd", "model.widths=[4]", "iterations=20", "eval.every=10", "threads=1")
+    folder = run(raw, Console(file=io.StringIO()))
+    change_manifest(folder, status="interrupted", **change)
+    said = io.StringIO()
+    run(raw, Console(file=said, width=200))
+    assert "resumed at iteration 20" in said.getvalue()
+    assert ("begun with" in said.getvalue()) == (words is not None)
+    assert (words or "") in said.getvalue()

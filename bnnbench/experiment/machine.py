@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -68,6 +69,28 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _commit(),
     }
+
+
+def moved(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return in words what of a run's machine is no longer what its manifest says, of all that rounding depends on.
+
+    Args:
+        manifest: as recorded by the process that began the run.
+        now: as `describe` returns it.
+    """
+
+    def facts(described: Mapping[str, Any]) -> dict[str, Any]:
+        versions = described.get("versions")
+        torch_version = versions.get("torch") if isinstance(versions, Mapping) else None
+        return {"torch": torch_version, **{key: described.get(key) for key in ("threads", "device_name")}}
+
+    before, present = facts(manifest), facts(now)
+    words = [
+        f"{key.replace('_', ' ')} {value}, now {present[key]}"
+        for key, value in before.items()
+        if value is not None and value != present[key]
+    ]
+    return "; ".join(words) or None
 
 
 def _processor() -> str:
