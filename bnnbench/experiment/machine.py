@@ -64,33 +64,28 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
             **{name: version(name) for name in ("torch", "numpy", "hydra-core")},
         },
         "device": str(device),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "device_name": _device_name(device),
         "threads": threads,
         "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _commit(),
     }
 
 
-def moved(manifest: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """Return in words what of a run's machine is no longer what its manifest says, of all that rounding depends on.
-
-    Args:
-        manifest: as recorded by the process that began the run.
-        now: as `describe` returns it.
-    """
-
-    def facts(described: Mapping[str, Any]) -> dict[str, Any]:
-        versions = described.get("versions")
-        torch_version = versions.get("torch") if isinstance(versions, Mapping) else None
-        return {"torch": torch_version, **{key: described.get(key) for key in ("threads", "device_name")}}
-
-    before, present = facts(manifest), facts(now)
+def moved(manifest: Mapping[str, Any], device: torch.device, threads: int) -> str | None:
+    """Return in words what rounding depends on and is no longer as the `manifest` of a run says; None if nothing."""
+    versions = manifest.get("versions")
+    before = {**manifest, "torch": versions.get("torch") if isinstance(versions, Mapping) else None}
+    present = {"torch": version("torch"), "threads": threads, "device_name": _device_name(device)}
     words = [
-        f"{key.replace('_', ' ')} {value}, now {present[key]}"
-        for key, value in before.items()
-        if value is not None and value != present[key]
+        f"{key.replace('_', ' ')} {before[key]}, now {value}"
+        for key, value in present.items()
+        if before.get(key) not in (None, value)
     ]
     return "; ".join(words) or None
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
 
 
 def _processor() -> str:

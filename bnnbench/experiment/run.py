@@ -116,7 +116,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     if checkpoint is not None:
         iteration, rows, clock = restore(parts, checkpoint)
         console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
-        moved = machine.moved(folder.manifest, machine.describe(parts.device, parts.threads))
+        moved = machine.moved(folder.manifest, parts.device, parts.threads)
         if moved is not None:
             console.print(f"note: begun with {moved}: the last digits may differ", highlight=False, soft_wrap=True)
     _announce(config, parts, folder, console)

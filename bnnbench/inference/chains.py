@@ -86,7 +86,7 @@ class Chains:
 
         It has no rule for recurrent networks, and none for branches on values.
         """
-        if self.count == 1:
+        if self.count == 1 or not self.parameters:
             return
         parameter = next(iter(self.parameters.values()))
         x, device = torch.ones(2, *in_shape, dtype=parameter.dtype, device=parameter.device), parameter.device

@@ -35,17 +35,20 @@ def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epo
     """
     factor, options = _resolve(schedule)
     multiplier = functools.partial(factor, iterations=iterations, steps_per_epoch=steps_per_epoch, **options)
-    for iteration in {0, iterations // 2, iterations - 1}:
-        _check(schedule["name"], iteration, multiplier)
-    return multiplier
+    if "." not in schedule["name"]:
+        return multiplier
+    checked = functools.partial(_checked, schedule["name"], multiplier)
+    checked(0), checked(iterations - 1)  # rather now than in the middle of the run
+    return checked
 
 
-def _check(name: str, iteration: int, multiplier: Callable[[int], float]) -> None:
-    """Raise ConfigError unless the schedule gives a number >= 0 at `iteration`."""
+def _checked(name: str, multiplier: Callable[[int], float], iteration: int) -> float:
+    """Return what a user's own schedule gives at `iteration`; ConfigError if it raises, or that is no number >= 0."""
     with called(f"schedule.name={name}: factor({iteration}, …)"):
         value = multiplier(iteration)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ConfigError(f"schedule.name={name}: factor({iteration}, …) is {value!r}; it must be a number >= 0.")
+    return value
 
 
 def check_schedule(schedule: Mapping[str, Any]) -> None:

@@ -126,6 +126,8 @@ def _facts(path: Path) -> dict[str, Any]:
 
 
 @functools.cache
-def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: str, size: int, _mtime_ns: int) -> str:
+    if size == 0:  # such as a file of /proc, which could be read without end
+        return hashlib.sha256().hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

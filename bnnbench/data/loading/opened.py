@@ -12,15 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_seen: ContextVar[dict[str, None] | None] = ContextVar("seen", default=None)
+_seen: ContextVar[dict[str, bool] | None] = ContextVar("seen", default=None)
 NO_DATA = (".py", ".pyc", ".so", ".pth")
 
 
 @contextmanager
-def files_opened() -> Iterator[dict[str, None]]:
+def files_opened() -> Iterator[dict[str, bool]]:
     """Yield the absolute paths of the files that Python code opens within a ``with`` block, in order.
 
-    Code and what is installed with packages are left out; so is what a library opens from C alone.
+    Code and what is installed with packages are left out, and what the block itself writes, such as a cache; so is what
+    a library opens from C alone.
     """
     _watch()
     token = _seen.set({})
@@ -30,7 +31,7 @@ def files_opened() -> Iterator[dict[str, None]]:
         yield seen
     finally:
         _seen.reset(token)
-        for path in [path for path in seen if not _is_data(path)]:
+        for path in [path for path, written in seen.items() if written or not _is_data(path)]:
             del seen[path]
 
 
@@ -43,9 +44,10 @@ def _watch() -> None:
 def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "open" or (seen := _seen.get()) is None:
         return
-    path, mode = arguments[0], arguments[1]
-    if isinstance(path, str | bytes | os.PathLike) and not (isinstance(mode, str) and set(mode) & set("wax")):
-        seen[os.path.abspath(os.fsdecode(path))] = None
+    path, _, flags = arguments[:3]
+    if isinstance(path, str | bytes | os.PathLike):
+        place = os.path.abspath(os.fsdecode(path))
+        seen[place] = seen.get(place, False) or bool(flags & (os.O_WRONLY | os.O_RDWR))
 
 
 def _is_data(path: str) -> bool:
