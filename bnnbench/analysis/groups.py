@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnnbench.analysis.settings import differing, telling, told
+from bnnbench.analysis.settings import differing, telling, with_sources
 from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.frame import Run, comparable, flatten
@@ -60,7 +60,7 @@ def replicates(runs: Sequence[Run]) -> list[Replicates]:
     """Return `runs` grouped by configuration and temperature, in the order of first appearance."""
     groups: dict[tuple[Any, ...], Replicates] = {}
     for run in runs:
-        config = telling(told(run))
+        config = telling(with_sources(run))
         # Beside the configuration the effective temperature, by whichever key it was set.
         key = (*sorted((k, comparable(v)) for k, v in config.items()), repr(run.manifest.get("temperature")))
         groups.setdefault(key, Replicates([], config)).runs.append(run)
@@ -73,7 +73,7 @@ def resolve_keys(by: Sequence[str], runs: Sequence[Run]) -> list[str]:
     Raises:
         BnnbenchError: no such key, several with that ending, or the seed, which the means are taken over.
     """
-    configs = [told(run) for run in runs]
+    configs = [with_sources(run) for run in runs]
     keys = list(dict.fromkeys(key for config in configs for key in flatten(config)))
     live = list(dict.fromkeys(key for config in configs for key in telling(config)))
     tell_of(by, ALWAYS)
@@ -105,7 +105,7 @@ def split_up(runs: Sequence[Run], by: Sequence[str]) -> list[Group]:
     """Return `runs` grouped by the values of the resolved keys `by`, in the order of first appearance."""
     groups: dict[tuple[str, ...], Group] = {}
     for run in runs:
-        flat = flatten(told(run))
+        flat = flatten(with_sources(run))
         values = [run.name(key) if key in PARTS else flat.get(key) for key in by]
         words = tuple("–" if v is None else f"{v:.12g}" if isinstance(v, float) else str(v) for v in values)
         groups.setdefault(tuple(map(comparable, values)), Group(words, [])).runs.append(run)
@@ -131,7 +131,7 @@ def confounded(groups: Sequence[Group], by: Sequence[str]) -> list[str]:
 
 
 def _differing(runs: Sequence[Run], by: Sequence[str]) -> list[str]:
-    return differing([told(run) for run in runs], without=(*REPEATS, *by))
+    return differing([with_sources(run) for run in runs], without=(*REPEATS, *by))
 
 
 def brief(keys: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from bnnbench.store.frame import Run, comparable, flatten
 FILES = "dataset.files"  # stands for data and code that were read, where runs recorded them
 
 
-def told(run: Run) -> Mapping[str, Any]:
+def with_sources(run: Run) -> Mapping[str, Any]:
     """Return the configuration of `run`, and under `FILES` a digest of the data and code that it read."""
     read = sources.digest(run.manifest)
     dataset = run.config.get("dataset")

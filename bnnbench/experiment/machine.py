@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 import torch
 
 from bnnbench.config.plugins import PACKAGE
-from bnnbench.errors import ConfigError
+from bnnbench.errors import BnnbenchError, ConfigError
 
 
 def choose_device(name: str) -> torch.device:
@@ -82,6 +83,22 @@ def moved(manifest: Mapping[str, Any], device: torch.device, threads: int) -> st
         if before.get(key) not in (None, value)
     ]
     return "; ".join(words) or None
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turn what Python and torch raise where memory runs out into a BnnbenchError that says how to need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = (str(error).splitlines() or [""])[0]
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said:
+            what = said.partition("can't allocate memory: ")[2] or said
+            raise BnnbenchError(
+                f"not enough memory ({what.strip() or type(error).__name__}).\n"
+                "Take a smaller model, fewer chains, or a smaller batch_size or eval.batch_size."
+            ) from error
+        raise
 
 
 def _device_name(device: torch.device) -> str:

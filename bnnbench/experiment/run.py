@@ -6,12 +6,11 @@ import contextlib
 import math
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from torch import Tensor
 from torch.optim import Optimizer
@@ -60,12 +59,12 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     if is_finished(path) and not config.force:
         console.print(f"finished already: {path} (--force runs it anew)", soft_wrap=True, highlight=False)
         return path
-    with _memory_told():
+    with machine.memory_told():
         parts = assemble(config)
     config = parts.config
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
-        with _memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
+        with machine.memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
             rows, sparsity = _train(config, parts, folder, console)
     except KeyboardInterrupt:
         folder.interrupt()
@@ -88,22 +87,6 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(sparsity_table(sparsity))
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
     return folder.path
-
-
-@contextlib.contextmanager
-def _memory_told() -> Iterator[None]:
-    """Turn what Python and torch raise where memory runs out into a BnnbenchError."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        said = (str(error).splitlines() or [""])[0]
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said:
-            what = said.partition("can't allocate memory: ")[2] or said
-            raise BnnbenchError(
-                f"not enough memory ({what.strip() or type(error).__name__}).\n"
-                "Take a smaller model, fewer chains, or a smaller batch_size or eval.batch_size."
-            ) from error
-        raise
 
 
 def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:

@@ -43,6 +43,12 @@ def returning(value):
         return value
     return factor
 
+Late = type("Set", (), {"TASK": "classification", "CLASSES": 2, "load": staticmethod(
+    lambda root, part: (torch.cat([torch.zeros(1500, 2), torch.ones(20, 2)]), torch.arange(1520) % 2))})
+
+def late(iteration, *, iterations, steps_per_epoch):
+    return -1.0 if iteration == 1 else 1.0
+
 negative, nothing, text, endless = returning(-1.0), returning(None), returning("x"), returning(float("inf"))
 
 def lonely(iteration):
@@ -120,3 +126,15 @@ def test_hydras_flags_in_wrong_company_are_refused(words: tuple[str, ...], here:
 def test_a_name_that_is_a_path_is_no_dataset(here: Path) -> None:
     refused = invoke("data", "fetch", "../../x")
     assert refused.exit_code == 1 and "no dotted name" in refused.stderr
+
+
+def test_a_schedule_is_checked_at_each_step(here: Path, user_package: Callable[..., None]) -> None:
+    user_package("mine", code=MODULE)
+    failed = invoke("run", *TINY, "schedule.name=mine.code.late")
+    assert failed.exit_code == 1 and "factor(1, …) is -1.0" in failed.stderr
+
+
+def test_rows_of_zeros_are_data(here: Path, user_package: Callable[..., None]) -> None:
+    user_package("mine", code=MODULE)
+    done = invoke("run", *TINY, "dataset.name=mine.code.Late", "model.widths=[4]")
+    assert done.exit_code == 0, done.stderr

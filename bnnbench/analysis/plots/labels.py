@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bnnbench.analysis.groups import Replicates
-from bnnbench.analysis.settings import differing, told
+from bnnbench.analysis.settings import differing, with_sources
 from bnnbench.config.renamed import ALWAYS, current_key, tell_of
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.store.frame import flatten
@@ -40,11 +40,11 @@ def legend_entries(
         names.append(name)
         notes.append([note for note in (temperature, source) if note])
     for same in _alike(names if fully else list(zip(names, map(tuple, notes), strict=True))):
-        keys = _telling([told(groups[i].runs[0]) for i in same])
+        keys = _telling([with_sources(groups[i].runs[0]) for i in same])
         if len({groups[i].temperature for i in same}) > 1:
             keys = [key for key in keys if not key.endswith("temperature")]  # it stands in the notes
         for i in same:
-            settings, recorded = groups[i].config, flatten(told(groups[i].runs[0]))
+            settings, recorded = groups[i].config, flatten(with_sources(groups[i].runs[0]))
             shown = [k for k in keys if k in settings or k not in recorded]  # one without effect has no value to tell
             words = [setting_words(k, settings.get(k), groups[i]) for k in shown]
             notes[i] = list(dict.fromkeys([*notes[i], *words]))  # two keys may have one value
