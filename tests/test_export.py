@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import io
 import json
 import math
@@ -33,10 +34,11 @@ from bnnbench.tasks.regression import SharedVariance
 
 Run = Callable[..., Path]
 # The package of `sets`, which the files of its runs name.
-export, load_network, load_trained = (
+export, load_raw, load_trained = (
     functools.partial(read, allow_code=("tiny",))
     for read in (export_trusting, load_network_trusting, load_trained_trusting)
 )
+load_network = functools.partial(load_raw, prepared=True)
 IMAGES = '''
 """Noise of 16×16 pixels with a bright row: enough to train a convolution on."""
 import numpy as np
@@ -197,6 +199,58 @@ def test_a_file_of_an_earlier_version_names_its_head_alone(head: str, finished: 
     assert torch.equal(network(x), expected(x))
 
 
+def rows_and_targets(name: str, part: str = "test") -> tuple[Tensor, Tensor]:
+    """Return what the dataset's own `load` returns."""
+    x, y = importlib.import_module(name).load(Path(), part)
+    return torch.as_tensor(x), torch.as_tensor(y)
+
+
+@pytest.mark.parametrize("head", ["homoscedastic", "heteroscedastic"])
+@pytest.mark.parametrize("center", ["none", "mean_image", "standardise"])
+def test_a_network_that_was_read_takes_raw_rows_and_answers_in_their_units(
+    head: str, center: str, finished: Run, sets: None
+) -> None:
+    folder = finished("method=adam", f"task.head={head}", *LINES, "dataset.divide=3", f"dataset.center={center}")
+    done = export(folder, console=quiet())
+    x, y = rows_and_targets("tiny.line")
+    with torch.no_grad():
+        mean, variance = load_raw(done.files[0])(x).double().unbind(-1)
+    row = recorded(folder)
+    assert (mean - y).square().mean().sqrt().item() == pytest.approx(float(row["rmse"]), rel=1e-5)
+    density = -0.5 * ((2 * math.pi * variance).log() + (y - mean) ** 2 / variance)
+    assert -density.mean().item() == pytest.approx(float(row["nll"]), rel=1e-5)
+
+
+def test_classes_too_are_predicted_from_raw_rows(finished: Run, sets: None) -> None:
+    folder = finished("method=sparse_vd", *CONV, "dataset.divide=7", "dataset.center=standardise")
+    done = export(folder, sparse=True, console=quiet())
+    x, y = rows_and_targets("tiny.images")
+    for path in done.files:
+        network = load_raw(path)
+        with torch.no_grad():
+            wrong = (network(x).argmax(-1) != y).double().mean().item()
+        assert wrong == float(recorded(folder)["error"])
+        assert torch.equal(network.network.state_dict()["out.bias"], load_network(path).state_dict()["out.bias"])
+    with pytest.raises(ValueError, match=re.escape("inputs of shape [61, 256]; this network takes [n, 1, 16, 16]")):
+        network(x.flatten(1))
+
+
+def test_a_file_without_statistics_of_its_inputs_is_read_as_a_plain_network_alone(finished: Run, sets: None) -> None:
+    folder = finished("method=adam", *LINES, "dataset.center=standardise")
+    path = export(folder, console=quiet()).files[0]
+    about = json.loads((folder / "network.json").read_text())
+    inputs = about.pop("inputs")
+    (folder / "network.json").write_text(json.dumps(about))
+    with pytest.raises(BnnbenchError, match="without the statistics of its inputs. Export the run again") as caught:
+        load_raw(path)
+    assert len(str(caught.value).splitlines()) == 1
+    load_network(path)
+    for other in ({**inputs, "mean": [1.0]}, {**inputs, "std": "x"}, {**inputs, "dtype": "eval"}, {}, 5):
+        (folder / "network.json").write_text(json.dumps({**about, "inputs": other}))
+        with pytest.raises(BnnbenchError, match="damaged, or not a file of `bnnbench export`"):
+            load_raw(path)
+
+
 @pytest.mark.parametrize("threshold", [-3.0, 5.0])
 def test_a_threshold_of_ones_own_drops_other_weights(threshold: float, finished: Run) -> None:
     folder = finished("method=sparse_vd", "epochs=20")
@@ -353,7 +407,7 @@ def test_compressed_rows_there_and_back(shape: tuple[int, ...], fraction: float)
 def test_a_file_that_predicts_otherwise_is_found_out(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = finished("method=sparse_vd", *SMALL)
 
-    def off_by_the_last_digit(path: Path, allow_code: Sequence[str] = ()) -> nn.Module:
+    def off_by_the_last_digit(path: Path, allow_code: Sequence[str] = (), prepared: bool = False) -> nn.Module:
         network = load_network(path)
         if path.name == "network_csr.pt":
             with torch.no_grad():
@@ -470,7 +524,7 @@ def test_the_lines_of_the_readme_read_both_files(finished: Run, monkeypatch: pyt
     exec(lines, found)
     assert set(found["state"]) == set(found["same"]) == {"fc1.weight", "fc1.bias", "out.weight", "out.bias"}
     assert all(torch.equal(value, found["same"][name]) for name, value in found["state"].items())
-    network = load_network("network.pt")  # the path is relative, as in the README
+    network = load_raw("network.pt").network  # the path is relative, as in the README
     for state in (found["state"], found["same"]):
         network.load_state_dict(state)
 

@@ -96,6 +96,7 @@ def test_load_network_calls_nothing_that_the_file_names(where: str, file: str, h
         "outputs": 2,
         "norm": "none",
         "task": {"name": "classification", "classes": 2},
+        "dataset": {"divide": 1},
     }
     about[where] = {"name": "subprocess.run"}
     torch.save({}, "network.pt")

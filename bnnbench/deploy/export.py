@@ -1,8 +1,8 @@
 """`bnnbench export`: a trained network as a plain one, dense or pruned, that needs neither the run nor its data.
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
-network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task; and
-                 the threshold of log α that was applied, one per layer if they differ, null if no layer drops weights
+network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task, the
+                 preprocessing of inputs with its statistics; and the threshold of log α that was applied, one per layer if they differ, null if no layer drops weights
 network_csr.pt   the weights as compressed sparse rows (`bnnbench.csr`), [out, in] or, of a convolution, [out, in·h·w];
                  everything else unchanged; and the content of network.json
 """
@@ -26,7 +26,9 @@ from torch import Tensor, nn
 from bnnbench import __version__
 from bnnbench.config import plugins
 from bnnbench.deploy.csr import from_csr, to_csr
+from bnnbench.deploy.raw_inputs import OnRawInputs, describe, described
 from bnnbench.deploy.trained import Trained, load_trained
+from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.progress import make_console
 from bnnbench.layers.base import HasAlpha, Prunable
@@ -175,7 +177,8 @@ def _about(trained: Trained) -> dict[str, Any]:
         "outputs": task.outputs,
         "norm": config.method.norm,
         "task": {"name": task.name, "classes": getattr(task, "classes", None), **task.options},
-        "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},  # how inputs are prepared
+        "dataset": {k: v for k, v in config.dataset.items() if k != "budget"},
+        "inputs": describe(data.prepare),
         "target_mean": getattr(task, "target_mean", 0.0),  # y in original units = output · std + mean
         "target_std": getattr(task, "target_std", 1.0),
         "method": config.method.name,
@@ -204,18 +207,23 @@ def _size(state: State) -> int:
     return len(stream.getvalue())
 
 
-def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
-    """Return the plain network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
+def load_network(path: str | Path, allow_code: Sequence[str] = (), *, prepared: bool = False) -> nn.Module:
+    """Return the network in network.pt (with network.json beside it) or network_csr.pt, in evaluation mode.
 
-    Neither the data nor the run is needed.
+    It takes rows [n, *in_shape] as the dataset's ``load`` returns them, with the run's preprocessing inside; and
+    answers in the target's own units: logits for classes, (mean, variance) [n, 2] for numbers. Its attribute
+    ``network`` is the plain network. Neither the data nor the run is needed.
 
     Args:
         path: of the file.
         allow_code: packages of your own, importable here, that hold the model or task; nothing else that the file
             names is imported.
+        prepared: the plain network alone, for inputs and targets scaled as in training; its output for numbers is
+            (μ, ρ), of variance softplus(ρ) + 1e-6.
 
     Raises:
-        BnnbenchError: another kind of file, or a damaged one. ConfigError: a model that this installation lacks.
+        BnnbenchError: another kind of file, a damaged one, or one of an earlier version, without the statistics of
+            its inputs. ConfigError: a model that this installation lacks.
     """
     path = Path(path)
     try:
@@ -229,6 +237,7 @@ def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
         norm = about["norm"]
         with plugins.only_code_of(allow_code):
             task = _task(about)
+        prepare = None if prepared else _prepare(about)
     except FileNotFoundError as error:
         missing = Path(str(error.filename))
         beside = f" {DENSE} is read with {ABOUT} beside it." if missing.name == ABOUT else ""
@@ -242,6 +251,13 @@ def load_network(path: str | Path, allow_code: Sequence[str] = ()) -> nn.Module:
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise BnnbenchError(f"{path}: not the state of the model it names: {first}") from None
+    if prepare is not None:
+        network = OnRawInputs(network, prepare, settings[1], task.in_own_units)
+    elif not prepared:
+        raise BnnbenchError(
+            f"{path}: written by an earlier version, without the statistics of its inputs. Export the run again, or "
+            "give `load_network` prepared=True and inputs scaled as in training."
+        )
     return network.eval()
 
 
@@ -253,7 +269,18 @@ def _task(about: Mapping[str, Any]) -> Task:
         head = about["head"]
         section = {"name": HEADS[head], "head": head, "classes": about["outputs"] if head == "softmax" else None}
     classes = section.pop("classes", None)
-    return make_task(section, dataset="", default=section["name"], classes=classes)
+    task = make_task(section, dataset="", default=section["name"], classes=classes)
+    if hasattr(task, "target_mean") and hasattr(task, "target_std"):
+        task.target_mean, task.target_std = float(about.get("target_mean", 0.0)), float(about.get("target_std", 1.0))
+    return task
+
+
+def _prepare(about: Mapping[str, Any]) -> Preprocess | None:
+    """Return the preprocessing of an exported network; None if the file, of an earlier version, has no statistics."""
+    if "inputs" in about:
+        return described(about["inputs"], about["in_shape"])
+    dataset = about["dataset"]
+    return Preprocess(float(dataset["divide"])) if dataset.get("center", "none") == "none" else None
 
 
 @torch.no_grad()
@@ -263,7 +290,7 @@ def _compare(trained: Trained, network: nn.Module, done: Exported, allow_code: S
     batches = parts.evaluator.batches(split.x)
     expected = torch.cat([network(batch) for batch in batches])
     for path in done.files:
-        loaded = load_network(path, allow_code).to(parts.device)
+        loaded = load_network(path, allow_code, prepared=True).to(parts.device)
         outputs = torch.cat([loaded(batch) for batch in batches])
         gap = (outputs.double() - expected.double()).abs().max().item()
         done.differences[path] = 0.0 if torch.equal(outputs, expected) else gap

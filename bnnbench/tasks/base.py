@@ -132,6 +132,12 @@ class Task(ABC):
             return self.nll(output[0], y[0]).unsqueeze(0)
         return self.nll(output, y)
 
+    def in_own_units(self, output: Tensor) -> Tensor:
+        """Return the wrapped network's output [..., B, outputs] in the units of the dataset's targets, for users of an
+        exported network; by default it is that already.
+        """
+        return output
+
     # Predictions.
 
     @abstractmethod

@@ -90,6 +90,11 @@ class Regression(Task):
         mean, rho = output.unbind(-1)
         return torch.stack([mean, F.softplus(rho) + MIN_VARIANCE], dim=-1)
 
+    def in_own_units(self, output: Tensor) -> Tensor:
+        """Return (μ, v) stacked, [..., B, 2], in units of the target and in their square."""
+        mean, variance = self.predict(output).unbind(-1)
+        return torch.stack([mean * self.target_std + self.target_mean, variance * self.target_std**2], dim=-1)
+
     def predictive(self, y: Tensor, average: str = "probability") -> GaussianPredictive:
         """Return an empty mixture of Gaussians, whose density is kept at the targets `y`."""
         return GaussianPredictive(y)

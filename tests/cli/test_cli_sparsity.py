@@ -72,8 +72,8 @@ def test_export_writes_both_files_and_says_that_they_predict_the_same(sparse, bn
 def test_a_reloaded_network_that_differs_ends_with_an_error(sparse, bnnbench, monkeypatch):
     from bnnbench.deploy import export
 
-    def other(path, allow_code=()):
-        network = original(path, allow_code)
+    def other(path, allow_code=(), **options):
+        network = original(path, allow_code, **options)
         network.out.bias.data += 1
         return network
 

@@ -129,6 +129,7 @@ def _load(
         ood={name: Split(prepared(name, x), y).to(device) for name, (x, y) in strangers.items()},
         in_shape=in_shape,
         targets=targets,
+        prepare=prepare,
     )
 
 

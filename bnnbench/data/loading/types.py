@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Protocol, Self
 import torch
 from torch import Tensor
 
+from bnnbench.data.loading.preprocess import Preprocess
+
 
 @dataclass(frozen=True)
 class Split:
@@ -58,6 +60,7 @@ class Data:
         ood: by name, the test splits of other datasets, preprocessed with the statistics of `train`.
         in_shape: shape of one input.
         targets: the task, fitted to the targets of `train`.
+        prepare: what made inputs of all splits from the dataset's own rows.
         files: those that were read for it.
     """
 
@@ -66,4 +69,5 @@ class Data:
     ood: dict[str, Split] = field(default_factory=dict)
     in_shape: tuple[int, ...] = ()
     targets: Any = None
+    prepare: Preprocess = Preprocess(1.0)
     files: tuple[str, ...] = ()
