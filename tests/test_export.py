@@ -241,7 +241,7 @@ def test_a_file_without_statistics_of_its_inputs_is_read_as_a_plain_network_alon
     about = json.loads((folder / "network.json").read_text())
     inputs = about.pop("inputs")
     (folder / "network.json").write_text(json.dumps(about))
-    with pytest.raises(BnnbenchError, match="without the statistics of its inputs. Export the run again") as caught:
+    with pytest.raises(BnnbenchError, match=r"without the statistics of its inputs\. Export the run") as caught:
         load_raw(path)
     assert len(str(caught.value).splitlines()) == 1
     load_network(path)

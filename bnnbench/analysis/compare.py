@@ -7,6 +7,10 @@ agree; a pooled prediction takes the place of chain 0. Runs of one group that ag
 averaged first and are no new evidence. Training seconds belong to a run, not to a chain. Splits of one dataset share
 most of their data, so that standard errors over splits come out too small (Nadeau & Bengio 2003).
 
+The interval over repetitions tells what other seeds would give on the same test data. Where the runs have kept the
+scores of each test datum there is a second one, over these data: what other test data would give with the same
+networks. It is left out where the pairs are of several test sets, which the first interval then covers.
+
 Each dataset is judged by itself. The best group has the best mean of the first metric. It is selected by the numbers
 that it is then tested on, which makes the p-values slightly too small when many groups are close.
 """
@@ -19,17 +23,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from bnnbench.analysis.groups import Group, confounded, mixed, resolve_keys, split_up
 from bnnbench.analysis.predictions import final_rows, measures_in
-from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, mean
+from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, interval_over_data, mean
 from bnnbench.errors import BnnbenchError, did_you_mean
+from bnnbench.store import per_datum
 from bnnbench.store.frame import Run, flatten, read_runs
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_measure, measures_of
 
 PREDICTORS = ("best", "posterior", "current", "per_chain")
 
+TRAINING = (
+    "name",
+    "label",
+    "divide",
+    "center",
+    "valid",
+    "valid_seed",
+    "standardise_target",
+)  # leave the test set alone
 UNIT = ("seed", "split", "chain")  # of a repetition; split of the dataset, which may be made several times
 Unit = tuple[str, str, str]
 
@@ -163,23 +178,44 @@ class _Scores:
     run: Run
     prediction: str
     values: dict[str, dict[Unit, float]]
+    part: str  # the dataset's split
+    predictor: str  # as per_datum.npz names it
+
+    @property
+    def test_set(self) -> str:
+        """The settings that say which data are the test data."""
+        settings = {k: v for k, v in flatten(self.run.config).items() if k.startswith("dataset.")}
+        return repr(sorted((k, repr(v)) for k, v in settings.items() if k.split(".")[1] not in (*TRAINING, "budget")))
+
+    def per_datum(self, split: str, metric: str) -> dict[Unit, np.ndarray]:
+        """Return repetition → the contribution of each datum of `split` to `metric`; {} if the run did not keep it."""
+        found = per_datum.read(self.run.folder, split, self.predictor, metric)
+        units = self.values.get(metric, {})
+        kept = {_unit(self.run, self.part, chain): values for chain, values in found.items()}
+        if "all" in found:  # it takes the place of chain 0
+            kept[_unit(self.run, self.part, "all")] = found["all"]
+        return {unit: kept[unit] for unit in units if unit in kept}
+
+
+def _unit(run: Run, part: str, chain: object) -> Unit:
+    """Return the repetition that a chain of `run` is; without a seed each folder repeats by itself."""
+    return str(run.folder.name if run.seed is None else run.seed), part, "0" if chain == "all" else str(chain)
 
 
 def _final_scores(run: Run, split: str, predictor: str, by: Sequence[str]) -> _Scores:
     rows, prediction = final_rows(run, split, predictor)
     last, _ = final_rows(run, split, "current")
-    seed = str(run.folder.name if run.seed is None else run.seed)  # without a seed each folder repeats by itself
     part = "" if "dataset.split" in by else str(flatten(run.config).get("dataset.split", ""))
     values: dict[str, dict[Unit, float]] = {}
     for name, measure in measures_of(run.manifest).items():
         # Of the weights a run records one value per chain, whatever predicts.
         of = last if measure.of_chain and not rows[name].notna().any() else rows
-        chains = ["0" if chain == "all" else str(chain) for chain in of["chain"]]
-        units = {(seed, part, chain): float(value) for chain, value in zip(chains, of[name], strict=True)}
+        units = {_unit(run, part, chain): float(value) for chain, value in zip(of["chain"], of[name], strict=True)}
         values[name] = {unit: value for unit, value in units.items() if not math.isnan(value)}
     if len(rows) and not math.isnan(seconds := float(rows["train_seconds"].max())):
-        values[SECONDS.name] = {(seed, part, ""): seconds}
-    return _Scores(run, prediction, {name: units for name, units in values.items() if units})
+        values[SECONDS.name] = {_unit(run, part, ""): seconds}
+    measured = {name: units for name, units in values.items() if units}
+    return _Scores(run, prediction, measured, part, "current" if prediction == "last iterate" else "posterior")
 
 
 def _table(
@@ -218,6 +254,10 @@ def _table(
     best = values[order[0]][main].to_dict()
     differences = [difference(values[i][main].to_dict(), best) for i in order[1:]]
     corrected = holm([d.p for d in differences])
+    if len({one.test_set for one in with_main.values()}) == 1:
+        data = _Data(measures[main], split)
+        kept = [data.of([with_main[run.folder] for run in groups[i].runs]) for i in order]
+        differences = [data.interval(d, x, kept[0]) for d, x in zip(differences, kept[1:], strict=True)]
     ranked = [rows[order[0]]]
     for i, d, p in zip(order[1:], differences, corrected, strict=True):
         ranked.append(replace(rows[i], difference=replace(d, p_holm=p)))
@@ -233,6 +273,32 @@ def _table(
         machines=_machines(groups) if SECONDS.name in metrics else [],
     )
     return table, len(scored) - len(with_main)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """The scores of each datum of a split in one measure."""
+
+    measure: Measure
+    split: str
+
+    def of(self, scored: Sequence[_Scores]) -> dict[Unit, np.ndarray]:
+        """Return repetition → values [N] of one group; those of copies are averaged."""
+        kept: dict[Unit, list[np.ndarray]] = {}
+        for one in scored:
+            for unit, values in one.per_datum(self.split, self.measure.name).items():
+                kept.setdefault(unit, []).append(values)
+        alike = {unit: arrays for unit, arrays in kept.items() if len({len(values) for values in arrays}) == 1}
+        return {unit: np.mean(arrays, axis=0) for unit, arrays in alike.items()}
+
+    def interval(self, d: Difference, x: Mapping[Unit, np.ndarray], y: Mapping[Unit, np.ndarray]) -> Difference:
+        """Return `d` with the interval over the data, if all its pairs have kept theirs."""
+        pairs = [(x[unit], y[unit]) for unit in x if unit in y]
+        sizes = {len(values) for pair in pairs for values in pair}
+        if not pairs or len(pairs) != d.pairs or len(sizes) != 1:
+            return d
+        found = interval_over_data(pairs, self.measure.root)
+        return d if found is None else replace(d, data=sizes.pop(), data_low=found[0], data_high=found[1])
 
 
 def _collect(scored: Sequence[_Scores], metrics: Sequence[str]) -> dict[str, pd.Series]:

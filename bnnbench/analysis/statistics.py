@@ -35,6 +35,8 @@ class Difference:
         high: its upper end.
         p: the two-sided p-value.
         p_holm: the p-value corrected for all groups tested against the best.
+        data: N of the test data behind the next two, which are None where their scores were not kept.
+        data_low, data_high: ends of the interval over test data, see `interval_over_data`.
     """
 
     pairs: int
@@ -43,6 +45,9 @@ class Difference:
     high: float | None = None
     p: float | None = None
     p_holm: float | None = None
+    data: int | None = None
+    data_low: float | None = None
+    data_high: float | None = None
 
 
 def by_repetition(values: pd.Series) -> pd.Series:
@@ -93,6 +98,39 @@ def difference(x: Mapping[Hashable, float], y: Mapping[Hashable, float]) -> Diff
     test = stats.ttest_rel(a, b)
     low, high = test.confidence_interval(LEVEL)
     return Difference(len(d), float(d.mean()), float(low), float(high), float(test.pvalue))
+
+
+def interval_over_data(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], root: bool = False
+) -> tuple[float, float] | None:
+    """Return Student's interval for the mean difference of two groups' scores, had other test data been drawn.
+
+        d̄ ± t_{N−1, 0.975} s_d/√N,    d_n = (1/P) Σ_p (x_pn − y_pn)
+
+    The networks stay what they are: it says nothing of other seeds, as the interval over repetitions says nothing of
+    other data.
+
+    Args:
+        pairs: P of them, x_p and y_p [N]: each datum's contribution to the two scores.
+        root: a score is the root R = √x̄ of its mean; then x_n/(2R) takes the place of x_n (the delta method).
+
+    Returns:
+        None with fewer than two data, or where the difference is the same for all of them.
+    """
+    d = np.zeros(len(pairs[0][0]))
+    centre = 0.0
+    for x, y in pairs:
+        scores = [np.sqrt(values.mean()) if root else values.mean() for values in (x, y)]
+        parts = [v / (2 * s) if root and s > 0 else v for v, s in zip((x, y), scores, strict=True)]
+        centre += (scores[0] - scores[1]) / len(pairs)
+        d += (parts[0] - parts[1]) / len(pairs)
+    largest = max(float(np.abs(values).max(initial=0.0)) for pair in pairs for values in pair)
+    if len(d) < 2 or not np.isfinite(d).all() or np.ptp(d) <= 8 * np.finfo(float).eps * largest:
+        return None
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + LEVEL) / 2, len(d) - 1) * d.std(ddof=1) / np.sqrt(len(d)))
+    return float(centre) - half, float(centre) + half
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

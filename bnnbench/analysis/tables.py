@@ -19,6 +19,7 @@ from bnnbench.store.manifest import RunStatus
 from bnnbench.tasks.measures import Measure
 
 ENDINGS = (".csv", ".md")
+OVER_DATA = f"{100 * LEVEL:.0f} % over test data"
 
 
 def print_comparison(comparison: Comparison, console: Console, out: Path | None = None) -> None:
@@ -53,9 +54,14 @@ def to_csv(comparison: Comparison) -> str:
             line |= {"compared_in": table.metrics[0], "best": best, "pairs": d.pairs if d else None}
             line |= {"difference": d.value if d else None, "low": d.low if d else None, "high": d.high if d else None}
             line |= {"p": d.p if d else None, "p_holm": d.p_holm if d else None}
+            if _over_data(comparison.tables):
+                line |= {"data": d.data if d else None}
+                line |= {"data_low": d.data_low if d else None, "data_high": d.data_high if d else None}
             lines.append(line)
     frame = pd.DataFrame(lines)
-    frame["pairs"] = frame["pairs"].astype("Int64")
+    for counts in ("pairs", "data"):
+        if counts in frame:
+            frame[counts] = frame[counts].astype("Int64")
     return frame.to_csv(index=False)
 
 
@@ -90,6 +96,7 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
             f"{100 * LEVEL:.0f} % interval",
             "p",
             "p (Holm)",
+            *([OVER_DATA] if _over_data([table]) else []),
         ]
     places = {metric: _places(table.measures[metric], table.rows) for metric in table.metrics}
     rows = []
@@ -100,6 +107,7 @@ def cells(table: Table) -> tuple[list[str], list[list[str]]]:
             value, *rest = _difference(row.difference, scale, places[main], table.first)
             pairs = str(row.difference.pairs) if row.difference else ""
             line += [value, *([pairs] if unpaired else []), *rest]
+            line += [_interval_over_data(row.difference, scale, places[main])] if _over_data([table]) else []
         rows.append(line)
     return header, rows
 
@@ -115,6 +123,9 @@ def notes(table: Table) -> list[str]:
     if tests:
         corrected = f"; Holm's correction over {tests} tests" if tests > 1 else ""
         lines.append(f"Δ: mean of the differences to the {table.first}, paired by repetition; Student's t{corrected}.")
+    if sizes := {row.difference.data for row in table.rows if row.difference and row.difference.data}:
+        size = f"{sizes.pop():,}".replace(",", " ") if len(sizes) == 1 else "the"
+        lines.append(f"{OVER_DATA}: what {size} other test data would give with these networks, paired by datum.")
     if single := sum(count == 1 for count in counts):
         lines.append(f"{single} of {len(counts)} groups have one repetition: no standard error, no interval, no test.")
     if any(row.difference and row.difference.pairs > 1 and row.difference.p is None for row in table.rows):
@@ -187,6 +198,18 @@ def _difference(d: Difference | None, scale: float, places: int, first: str) -> 
         return [value, f"– ({d.pairs} {'pair' if d.pairs == 1 else 'pairs'})", "–", "–"]
     interval = f"{d.low * scale:+.{places}f} … {d.high * scale:+.{places}f}"
     return [value, interval, _p(d.p), _p(d.p_holm)]
+
+
+def _over_data(tables: Sequence[Table]) -> bool:
+    return any(row.difference and row.difference.data for table in tables for row in table.rows)
+
+
+def _interval_over_data(d: Difference | None, scale: float, places: int) -> str:
+    if d is None:
+        return ""
+    if d.data_low is None or d.data_high is None:
+        return "–"
+    return f"{d.data_low * scale:+.{places}f} … {d.data_high * scale:+.{places}f}"
 
 
 def _p(p: float) -> str:

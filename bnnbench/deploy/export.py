@@ -2,7 +2,8 @@
 
 network.pt       torch's state_dict of the plain network, nn.Linear and nn.Conv2d in place of stochastic layers
 network.json     what `load_network` needs to rebuild the network of network.pt: model, sizes, normalisation, task, the
-                 preprocessing of inputs with its statistics; and the threshold of log α that was applied, one per layer if they differ, null if no layer drops weights
+                 preprocessing of inputs with its statistics; and the threshold of log α that was applied, one per layer
+                 if they differ, null if no layer drops weights
 network_csr.pt   the weights as compressed sparse rows (`bnnbench.csr`), [out, in] or, of a convolution, [out, in·h·w];
                  everything else unchanged; and the content of network.json
 """
@@ -25,10 +26,10 @@ from torch import Tensor, nn
 
 from bnnbench import __version__
 from bnnbench.config import plugins
+from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.deploy.csr import from_csr, to_csr
 from bnnbench.deploy.raw_inputs import OnRawInputs, describe, described
 from bnnbench.deploy.trained import Trained, load_trained
-from bnnbench.data.loading.preprocess import Preprocess
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.progress import make_console
 from bnnbench.layers.base import HasAlpha, Prunable

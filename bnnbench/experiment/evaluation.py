@@ -54,6 +54,9 @@ class Evaluator:
             noise depends on it.
         seed: of the run; the draws of stochastic layers derive theirs from it.
         metrics: to record beside the task's own measures.
+
+    Attributes:
+        per_datum: (split, predictor, chain) → measure → each datum's contribution [N], of the last call that asked.
     """
 
     def __init__(
@@ -75,16 +78,18 @@ class Evaluator:
         self.device = next(iter(self.splits.values())).x.device
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         self.has_kl = bool(covered_by_kl(chains.network))
+        self.per_datum: dict[tuple[str, str, str], dict[str, Tensor]] = {}
         approximation.start(chains, self._empty)
 
     @torch.no_grad()
-    def __call__(self, *, member: bool, rows: bool = True, iteration: int = 0) -> list[Row]:
+    def __call__(self, *, member: bool, rows: bool = True, iteration: int = 0, per_datum: bool = False) -> list[Row]:
         """Evaluate the networks as they are now.
 
         Args:
             member: whether they join the posterior mean.
             rows: whether rows are wanted; otherwise only the posterior mean is updated.
             iteration: of the run; the draws of stochastic layers depend on it.
+            per_datum: whether to keep the scores of every datum too, in the attribute of that name.
         """
         with layer_stream(derive_seed(self.seed, 0, "eval", iteration), self.device):
             predictions = self._predict()
@@ -97,14 +102,15 @@ class Evaluator:
                 current[split].add(values)
             posterior = self.approximation.predict(self._predict)
             measures = self._measures_of_the_weights()
-        done = self._rows("current", current)
+        self.per_datum = {}
+        done = self._rows("current", current, per_datum)
         for row in done:
             row |= {name: values[row["chain"]] for name, values in measures.items()}
         if posterior is not None:
-            done += self._rows("posterior", posterior)
+            done += self._rows("posterior", posterior, per_datum)
         ensemble = current if self.approximation.pools_iterates else posterior
         if ensemble is not None and self.chains.count > 1:
-            done += self._rows("posterior", ensemble, pooled=True)
+            done += self._rows("posterior", ensemble, per_datum, pooled=True)
         return done
 
     def _measures_of_the_weights(self) -> dict[str, list[float]]:
@@ -135,8 +141,9 @@ class Evaluator:
     def _empty(self, average: str) -> Predictives:
         return {name: self.task.predictive(split.y, average) for name, split in self.splits.items()}
 
-    def _rows(self, predictor: str, predictives: Predictives, pooled: bool = False) -> list[Row]:
+    def _rows(self, predictor: str, predictives: Predictives, per_datum: bool, pooled: bool = False) -> list[Row]:
         rows = []
+        chains = ["all"] if pooled else list(range(self.chains.count))
         known = predictives[self.in_distribution]
         members = known.members * (self.chains.count if pooled else 1)
         for name, split in self.splits.items():
@@ -145,9 +152,13 @@ class Evaluator:
             else:
                 scores = self._scores(predictives[name], split.y, pooled)
             lists = {measure: value.tolist() for measure, value in scores.items()}
-            for k in range(1 if pooled else self.chains.count):
-                row = {"chain": "all" if pooled else k, "split": name, "predictor": predictor, "members": members}
+            for k, chain in enumerate(chains):
+                row = {"chain": chain, "split": name, "predictor": predictor, "members": members}
                 rows.append({**row, **{measure: values[k] for measure, values in lists.items()}})
+            if per_datum and name not in self.ood:
+                parts = self.task.per_datum(predictives[name], split.y, pooled)
+                for k, chain in enumerate(chains):
+                    self.per_datum[name, predictor, str(chain)] = {measure: part[k] for measure, part in parts.items()}
         return rows
 
     def _scores(self, predictive: Predictive, y: Tensor, pooled: bool) -> dict[str, Tensor]:

@@ -131,12 +131,14 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
             if member or due:
                 guard.check(iteration)
                 clock.lap("train")
-                evaluated = parts.evaluator(member=member, rows=due, iteration=iteration)
+                evaluated = parts.evaluator(member=member, rows=due, iteration=iteration, per_datum=last)
                 clock.lap("eval")
                 if due:
                     rows = _complete(evaluated, iteration, lr, guard.mean(), parts, clock)
                     folder.append(rows)
                     reporter.scores(iteration, rows)
+                if last:  # before the last checkpoint: a run that goes on from there makes no prediction any more
+                    folder.keep_per_datum(parts.evaluator.per_datum)
             elif not (checked or stop.asked):
                 continue
             overdue = (due or checked) and time.perf_counter() - saved >= config.checkpoint_every

@@ -9,14 +9,14 @@ from pathlib import Path
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._runs import status
-from bnnbench.store import files
+from bnnbench.store import files, per_datum
 from bnnbench.store.manifest import RunStatus
 
 PUBLISHED = Path("results/published")
 QUICK = Path("results/quick")
 README = Path("README.md")
 FILES = ("config.yaml", "manifest.json", "metrics.csv")
-FILES_OF_SOME = ("sparsity.csv",)
+FILES_OF_SOME = ("sparsity.csv", per_datum.NAME)
 
 
 def publish(name: str, figure: Figure, runs: Sequence[Path], quick: bool = False) -> list[Path]:

@@ -1,8 +1,8 @@
 """A run's folder while it is written, and what can be asked of one without opening it.
 
 metrics.csv only grows, a whole evaluation at a time; a checkpoint holds its length, and a continued run cuts off what
-was written after the checkpoint. All other files are replaced as a whole. A run whose layers drop weights or have an α
-ends with sparsity.csv: how many each layer keeps.
+was written after the checkpoint. All other files are replaced as a whole. A run ends with per_datum.npz, the scores of
+each test datum; one whose layers drop weights or have an α with sparsity.csv too: how many each layer keeps.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import yaml
 
 from bnnbench.config.identity import folder_name
 from bnnbench.errors import BnnbenchError, ConfigError, InUseError
-from bnnbench.store import checkpoint, files, manifest, sources
+from bnnbench.store import checkpoint, files, manifest, per_datum, sources
 from bnnbench.store.manifest import Manifest, RunStatus
 from bnnbench.store.tables import MetricsTable, write_csv
 from bnnbench.tasks.measures import COLUMNS
 
 LOCK = ".lock"
-REPLACED = ("config.yaml", manifest.NAME, "error.txt", checkpoint.NAME, "sparsity.csv")
+REPLACED = ("config.yaml", manifest.NAME, "error.txt", checkpoint.NAME, "sparsity.csv", per_datum.NAME)
 
 
 class RunFolder:
@@ -74,7 +74,7 @@ class RunFolder:
         # First of all: what is half replaced must not be taken for finished.
         self.note(status=RunStatus.RUNNING, **self.origin)
         if state is None:
-            for old in (checkpoint.NAME, checkpoint.PREVIOUS, "sparsity.csv"):
+            for old in (checkpoint.NAME, checkpoint.PREVIOUS, "sparsity.csv", per_datum.NAME):
                 (self.path / old).unlink(missing_ok=True)
             self.metrics.begin()
         else:
@@ -94,6 +94,11 @@ class RunFolder:
     def table(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write rows, all with the same columns, to the file `name`."""
         write_csv(self.path / name, rows)
+
+    def keep_per_datum(self, scores: per_datum.Scores) -> None:
+        """Write the scores of each datum of the last evaluation, where the task has some."""
+        if any(scores.values()):
+            per_datum.write(self.path, scores)
 
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""

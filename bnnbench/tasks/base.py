@@ -161,6 +161,12 @@ class Task(ABC):
             y: the split's transformed targets [N].
         """
 
+    def per_datum(self, predictive: Any, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
+        """Return measure → contribution of each datum [K, N], for measures whose score is the mean of such (or the root
+        of that, where `Measure.root` says so). By default there are none; then no interval over the data can be given.
+        """
+        return {}
+
     def ood_scores(self, predictive: Any, known: Any, pooled: bool = False) -> dict[str, Tensor]:
         """Return the measures on an out-of-distribution set, beside `known`, the prediction on the test split.
 

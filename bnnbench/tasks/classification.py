@@ -81,6 +81,15 @@ class Classification(Task):
             "ece": formulas.ece(p, y, self.ece_bins),
         }
 
+    def per_datum(self, predictive: ClassPredictive, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
+        """Return each datum's error (0 or 1), NLL and Brier score."""
+        p = predictive.result(pooled)["probabilities"]
+        return {
+            "error": formulas.error_per_datum(p, y),
+            "nll": formulas.nll_per_datum(p, y),
+            "brier": formulas.brier_per_datum(p, y),
+        }
+
     def ood_scores(
         self, predictive: ClassPredictive, known: ClassPredictive, pooled: bool = False
     ) -> dict[str, Tensor]:

@@ -17,7 +17,12 @@ TINY = torch.finfo(torch.float64).tiny  # 2.2e-308
 
 def error(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return the fraction of data whose most probable class is wrong, (1/N) Σ_n 1[argmax_c p_nc ≠ y_n]."""
-    return (probabilities.argmax(-1) != labels).double().mean(-1)
+    return error_per_datum(probabilities, labels).mean(-1)
+
+
+def error_per_datum(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return 1[argmax_c p_nc ≠ y_n], [..., N]."""
+    return (probabilities.argmax(-1) != labels).double()
 
 
 def nll(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -25,13 +30,23 @@ def nll(probabilities: Tensor, labels: Tensor) -> Tensor:
 
     A probability of exactly 0 counts as 2.2e-308, that is 708.4 nats: finite, but never mistaken for a good score.
     """
-    return -_of_label(probabilities, labels).clamp_min(TINY).log().mean(-1)
+    return nll_per_datum(probabilities, labels).mean(-1)
+
+
+def nll_per_datum(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return −log p_n,y_n in nats, [..., N]."""
+    return -_of_label(probabilities, labels).clamp_min(TINY).log()
 
 
 def brier(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Return (1/N) Σ_n Σ_c (p_nc − 1[y_n = c])², from 0 to 2 (Brier 1950, summed over classes, not averaged)."""
+    return brier_per_datum(probabilities, labels).mean(-1)
+
+
+def brier_per_datum(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Return Σ_c (p_nc − 1[y_n = c])², [..., N]."""
     p = probabilities.double()
-    return (p - F.one_hot(labels, p.shape[-1])).square().sum(-1).mean(-1)
+    return (p - F.one_hot(labels, p.shape[-1])).square().sum(-1)
 
 
 def ece(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Tensor:
@@ -97,7 +112,12 @@ def auroc(scores_in: Tensor, scores_out: Tensor) -> Tensor:
 
 def rmse(mean: Tensor, y: Tensor, std: float | Tensor = 1.0) -> Tensor:
     """Return s √((1/N) Σ_n (μ_n − y_n)²): mean [..., N], y [N], both scaled; s brings it to the target's own units."""
-    return (mean.double() - y.double()).square().mean(-1).sqrt() * std
+    return squared_error(mean, y).mean(-1).sqrt() * std
+
+
+def squared_error(mean: Tensor, y: Tensor) -> Tensor:
+    """Return (μ_n − y_n)², [..., N]."""
+    return (mean.double() - y.double()).square()
 
 
 def gaussian_log_density(mean: Tensor, variance: Tensor, y: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class Measure:
         more_is_better: None if the measure has no direction, as entropy.
         of: what it belongs to: a prediction on one split, a prediction on an out-of-distribution set, the weights, or
             the training. Weights and training have one value per chain, whatever predicts.
+        root: the score is the root of the mean of what `bnnbench.tasks.base.Task.per_datum` returns, not the mean.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Measure:
     decimals: int = 4
     more_is_better: bool | None = None
     of: Origin = "prediction"
+    root: bool = False
 
     @property
     def head(self) -> str:
@@ -88,7 +90,7 @@ MEASURES = _table(
     Measure("entropy", "entropy", "nats"),
     Measure("mutual_information", "mutual information", "nats"),
     Measure("auroc", "AUROC", more_is_better=True, of="ood"),  # of the entropy as a score for "out of distribution"
-    Measure("rmse", "RMSE", more_is_better=False),  # in the target's units
+    Measure("rmse", "RMSE", more_is_better=False, root=True),  # in the target's units
     # Mean loss as descended since the last evaluation: NLL + β KL/N per datum, no Gaussian prior.
     Measure("train_loss", "training loss", "nats", more_is_better=False, of="training"),
     Measure("kl", "KL", "nats", decimals=1, of="weights"),  # from prior to variational posterior, summed over weights
@@ -150,5 +152,6 @@ def _declared(entry: object) -> Measure | None:
         and 0 <= measure.decimals <= 17
         and (measure.more_is_better is None or isinstance(measure.more_is_better, bool))
         and measure.of in get_args(Origin)
+        and isinstance(measure.root, bool)
     )
     return measure if sound else None

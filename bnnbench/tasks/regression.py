@@ -108,6 +108,14 @@ class Regression(Task):
             "nll": scale.log() - result["log_density"].mean(-1),
         }
 
+    def per_datum(self, predictive: GaussianPredictive, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
+        """Return each datum's squared error (for the RMSE) and NLL, in the target's units."""
+        result = predictive.result(pooled)
+        return {
+            "rmse": formulas.squared_error(result["mean"], y) * self.target_std**2,
+            "nll": math.log(self.target_std) - result["log_density"],
+        }
+
 
 class SharedVariance(nn.Module):
     """A network of one output, with one learned ρ, the same for all x, as second output: [B, ...] → [B, 2].

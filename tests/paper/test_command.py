@@ -89,7 +89,7 @@ def test_runs_drawing_words_and_readme(use: Callable[..., None], here: Path, cap
     folders = sorted(path.parent for path in (published / "toy").rglob("metrics.csv"))
     assert [folder.parent.name for folder in folders] == ["adhoc", "adhoc"]
     assert {file.name for folder in folders for file in folder.iterdir()} == {
-        *("config.yaml", "manifest.json", "metrics.csv")
+        *("config.yaml", "manifest.json", "metrics.csv", "per_datum.npz")
     }
     assert (published / "toy.png").stat().st_size > 10_000
     sgld = next(load_run(folder) for folder in folders if "sgld" in folder.name)

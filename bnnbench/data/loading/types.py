@@ -69,5 +69,5 @@ class Data:
     ood: dict[str, Split] = field(default_factory=dict)
     in_shape: tuple[int, ...] = ()
     targets: Any = None
-    prepare: Preprocess = Preprocess(1.0)
+    prepare: Preprocess = field(default_factory=lambda: Preprocess(1.0))
     files: tuple[str, ...] = ()
