@@ -168,3 +168,26 @@ def test_the_configuration_may_name_another_task_than_the_dataset():
 def test_mismatches(name, classes, head, message):
     with pytest.raises(ConfigError, match=message):
         make(name, classes, head)
+
+
+@pytest.mark.parametrize("lead", [(), (K,), (2, K)])
+def test_one_logit_is_the_log_odds(lead):
+    task, logit, y = Classification(2, head="sigmoid"), torch.randn(*lead, B, 1), torch.randint(2, (B,))
+    assert task.outputs == 1
+    expected = -torch.distributions.Bernoulli(logits=logit.squeeze(-1)).log_prob(y.float().expand(*lead, B)).mean(-1)
+    torch.testing.assert_close(task.nll(logit, y), expected)
+    p = task.predict(logit)
+    torch.testing.assert_close(p.sum(-1), torch.ones(*lead, B))
+    torch.testing.assert_close((p[..., 1] / p[..., 0]).log(), logit.squeeze(-1))
+    two = Classification(2).nll(torch.cat([torch.zeros_like(logit), logit], -1), y)  # the difference of two logits
+    torch.testing.assert_close(task.nll(logit, y), two)
+
+
+def test_one_logit_keeps_certain_predictions_apart():
+    p = Classification(2, head="sigmoid").predict(torch.tensor([[60.0], [-60.0]], dtype=torch.float64))
+    assert p[0, 0].item() == pytest.approx(math.exp(-60), rel=1e-9) == p[1, 1].item()
+
+
+def test_one_logit_is_for_two_classes():
+    with pytest.raises(ConfigError, match=r"CLASSES = 3; task\.head=sigmoid is for two\. Take task\.head=softmax"):
+        make_task({"name": "auto", "head": "sigmoid"}, dataset="x", default="classification", classes=3)

@@ -15,6 +15,7 @@ from bnnbench.priors.flat import Flat
 from bnnbench.priors.gaussian import Gaussian
 from bnnbench.priors.laplace import Laplace
 from bnnbench.tasks.classification import Classification
+from bnnbench.tasks.regression import Regression
 
 N, CLASSES = 60, 3
 CPU = torch.device("cpu")
@@ -68,6 +69,24 @@ def test_a_laplace_prior_is_part_of_the_loss_with_the_variance_asked_for() -> No
         zero = law.log_prob(torch.zeros_like(values)).sum()  # the normalising constant is no part of Ū's gradient
         assert added[k].item() == pytest.approx(-(law.log_prob(values).sum() - zero).item() / N, rel=1e-9)
     assert all(g["weight_decay"] == 0 for g in potential.groups(ALL, None))
+
+
+@pytest.mark.parametrize("prior", [Gaussian(1e-4), Laplace(1e-4), Flat()])
+def test_the_noise_level_of_a_regression_has_a_prior_of_its_own(prior: Prior) -> None:
+    task, x, y = Regression(), torch.randn(2, 5, 4), torch.randn(2, 5)
+    chains = Chains(lambda: task.wrap(nn.Linear(4, 1)), [0, 1], CPU)
+    potential = Potential(chains, task, prior, ALL, N)
+    rho = chains.parameters["rho"]
+    with torch.no_grad():
+        rho.copy_(torch.tensor([[1.0], [-2.0]]))
+    before = potential(x, y)
+    (given,) = torch.autograd.grad(before.sum(), rho)
+    (likelihood,) = torch.autograd.grad(task.loss(chains(x), y).sum(), rho)
+    torch.testing.assert_close(given - likelihood, rho.detach() / (9 * N))  # N(0, 3²), whatever the weights have
+    (group,) = [
+        g for g in potential.groups(("weight", "bias", "likelihood"), 1.0) if any(p is rho for p in g["params"])
+    ]
+    assert (group["weight_decay"], group["temperature"]) == (0.0, 1.0)
 
 
 def test_groups_say_which_parameters_carry_prior_and_noise() -> None:

@@ -375,7 +375,7 @@ def test_what_cannot_be_loaded_is_said_in_a_line(finished: Run, tmp_path: Path) 
     (folder / "config.yaml").write_text(config.replace("- 16\n", "- 17\n"))
     refused(r"checkpoint\.pt: the saved state is that of another network than config.yaml describes")
     (folder / "config.yaml").write_text(config)
-    assert load_trained(folder).iteration == 28
+    assert load_trained(folder).iteration == 29
 
 
 def test_a_run_whose_data_are_gone_says_so(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -392,14 +392,14 @@ def test_an_unfinished_run_is_taken_as_it_is_with_a_note(finished: Run) -> None:
     change_manifest(folder, status="interrupted")
     console = Console(file=io.StringIO(), width=160)
     sparsity_curve(folder, thresholds=[0], formats=["svg"], console=console)
-    assert "note: interrupted, not finished: iteration 56 of 56" in console.file.getvalue()
+    assert "note: interrupted, not finished: iteration 58 of 58" in console.file.getvalue()
 
 
 def test_where_training_started_from_need_not_be_there_any_more(run_small: Run, tmp_path: Path) -> None:
     start = run_small("method=adam", "epochs=2")
     folder = run_small("method=sparse_vd", "epochs=2", f"method.init_from={start}")
     shutil.rmtree(start)
-    assert load_trained(folder).iteration == 28
+    assert load_trained(folder).iteration == 29
 
 
 def test_the_network_of_a_chain_is_a_copy_with_its_own_parameters(finished: Run) -> None:

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from bnnbench.config.schema import RunConfig, parse
 from bnnbench.data import Data, check_dataset, check_targets, load_data
+from bnnbench.errors import ConfigError
 from bnnbench.experiment import machine
 from bnnbench.experiment.divergence import DivergenceGuard
 from bnnbench.experiment.evaluation import Evaluator, splits_of
@@ -28,7 +29,7 @@ from bnnbench.inference.random import Noise, derive_seed
 from bnnbench.layers.from_config import RunPrior
 from bnnbench.models import check_model
 from bnnbench.priors.from_config import kinds_with_prior, make_prior
-from bnnbench.schedules import check_schedule, make_schedule
+from bnnbench.schedules import check_schedule, make_schedule, sampling_phase
 from bnnbench.tasks.base import Task
 from bnnbench.tasks.from_config import make_task
 from bnnbench.tasks.measures import Measure
@@ -114,7 +115,7 @@ def assemble(config: RunConfig) -> Parts:
     batches = Minibatches(data.train, config.batch_size, config.chains, config.seed, config.shuffle)
     iterations = _iterations(config, batches.steps_per_epoch)
     config = with_lengths(config, iterations)
-    approximation = _approximation(config, iterations)
+    approximation = _approximation(config, iterations, batches.steps_per_epoch)
     start = WarmStart(config.method.init_from, config.chains) if config.method.init_from else None
     chains = build_chains(config, task, _prior_of_layers(config), data.in_shape, device, start)
     prior, prior_on = make_prior(config.prior), kinds_with_prior(config.prior)
@@ -189,19 +190,28 @@ def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
         cpu = torch.device("cpu")
         data = load_data(config.dataset, targets=task_of(config), root=config.data.root, seed=seed, device=cpu)
         sizes[key] = len(data.train)
-    iterations = _iterations(config, steps_per_epoch(sizes[key], config.batch_size))
-    _approximation(with_lengths(config, iterations), iterations)
+    steps = steps_per_epoch(sizes[key], config.batch_size)
+    iterations = _iterations(config, steps)
+    _approximation(with_lengths(config, iterations), iterations, steps)
 
 
-def _iterations(config: RunConfig, steps: int) -> int:
-    """Return the iterations of the whole run, at `steps` per epoch."""
+def _iterations(config: RunConfig, steps: float) -> int:
+    """Return the iterations of the whole run, at `steps` per epoch, N/B."""
     return config.iterations or max(1, round(config.epochs * steps))
 
 
-def _approximation(config: RunConfig, iterations: int) -> Approximation:
+def _approximation(config: RunConfig, iterations: int, steps: float) -> Approximation:
     """Return the approximation of a run of that many `iterations`, after checking that some member is left."""
     approximation = make_approximation(config.method.predictive)
     approximation.check_length(iterations)
+    approximation.phase = sampling_phase(config.schedule, iterations=iterations, steps_per_epoch=steps)
+    if approximation.phase is None or not approximation.takes_iterates:
+        return approximation
+    if not any(approximation.takes(iteration) for iteration in range(1, iterations + 1)):
+        raise ConfigError(
+            f"schedule={config.schedule['name']}: no iterate that members.burn_in={config.members.burn_in} and "
+            f"members.thin={config.members.thin} leave falls into its sampling phases. Take members.thin=1, say."
+        )
     return approximation
 
 

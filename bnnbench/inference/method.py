@@ -145,10 +145,12 @@ def build_chains(
     Raises:
         ConfigError: layers or normalisation that do not fit the network; see also `start`.
     """
-    method = config.method
+    method, probed = config.method, False
 
     def build() -> nn.Module:
-        network = add_normalisation(build_network(config.model, in_shape, task.outputs), method.norm)
+        nonlocal probed
+        plain, probed = build_network(config.model, in_shape, task.outputs, probe=not probed), True
+        network = add_normalisation(plain, method.norm)
         whole = task.wrap(network)
         if start is not None:  # before the layers are replaced: the initial α may depend on the weights
             start(whole)
@@ -176,7 +178,7 @@ def _check_memory(build: Callable[[], nn.Module], count: int) -> None:
 
 
 def build_optimizer(
-    config: RunConfig, potential: Potential, noise: Noise, burn_in: int, steps_per_epoch: int
+    config: RunConfig, potential: Potential, noise: Noise, burn_in: int, steps_per_epoch: float
 ) -> Optimizer:
     """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
 
@@ -185,7 +187,7 @@ def build_optimizer(
         potential: gives the parameters.
         noise: of the run.
         burn_in: iterations before the first member.
-        steps_per_epoch: of the training split.
+        steps_per_epoch: N/B.
 
     Raises:
         ConfigError: the rule takes no weight decay, and so cannot carry the Gaussian prior; a value that only the size
@@ -195,7 +197,12 @@ def build_optimizer(
     rule = optimizer_class(str(method.optimizer["name"]))
     temperature = effective_temperature(method, potential.num_data)
     on = method.noise_on
-    noise_on = {"weight", *(["bias"] if on.biases else []), *(["norm"] if on.norm else [])}  # never on variational ones
+    noise_on = {
+        "weight",
+        "likelihood",
+        *(["bias"] if on.biases else []),
+        *(["norm"] if on.norm else []),
+    }  # never on variational ones
     groups = potential.groups(noise_on, temperature)
     if not groups:
         raise ConfigError(f"model.name={config.model['name']}: all its parameters are frozen; none is left to learn.")
@@ -209,7 +216,7 @@ def build_optimizer(
     if temperature is not None:
         options["temperature"] = temperature
     if options.get("v_adapt") == BURN_IN:  # a V from less than an epoch knows nothing of rare inputs
-        options["v_adapt"] = max(burn_in, 2 * steps_per_epoch)
+        options["v_adapt"] = max(burn_in, math.ceil(2 * steps_per_epoch))
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
     try:

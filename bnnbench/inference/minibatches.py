@@ -1,4 +1,4 @@
-"""The data of each step: a function of (seed, chain, epoch), so that a run can be continued anywhere."""
+"""The data of each step: a function of (seed, chain, iteration), so that a run can be continued anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from bnnbench.inference.random import derive_seed
 class Minibatches:
     """Minibatches x [K, B, …], y [K, B] by iteration, from tensors that are already on the device.
 
-    Shuffled: each chain has its own permutation for each epoch; the remaining N mod B data of an epoch are skipped.
+    Shuffled: each chain draws a new permutation every ⌊N/B⌋ iterations, whose last N mod B data are skipped. An epoch
+    is N data, N/B iterations, all the same.
     In file order: all chains see data tB … tB + B − 1 modulo N at iteration t.
 
     Args:
@@ -29,8 +30,9 @@ class Minibatches:
 
     def __init__(self, split: Split, batch_size: int, chains: int, seed: int, shuffle: bool) -> None:
         self.steps_per_epoch = steps_per_epoch(len(split), batch_size)
+        self.steps_per_order = len(split) // batch_size
         self.split, self.batch_size, self.chains, self.seed, self.shuffle = split, batch_size, chains, seed, shuffle
-        self._epoch = -1
+        self._number = -1
         self._order: Tensor | None = None  # [K, N]
 
     def __call__(self, iteration: int) -> tuple[Tensor, Tensor]:
@@ -44,24 +46,24 @@ class Minibatches:
                 batch_x = torch.cat([x[start:], x[: start + size - len(self.split)]])
                 batch_y = torch.cat([y[start:], y[: start + size - len(self.split)]])
             return batch_x.expand(self.chains, *batch_x.shape), batch_y.expand(self.chains, size)
-        epoch, step = divmod(iteration, self.steps_per_epoch)
-        if epoch != self._epoch or self._order is None:
-            self._order, self._epoch = self._permutations(epoch), epoch
+        number, step = divmod(iteration, self.steps_per_order)
+        if number != self._number or self._order is None:
+            self._order, self._number = self._permutations(number), number
         index = self._order[:, step * size : (step + 1) * size].reshape(-1)
         shape = (self.chains, size)
         return x.index_select(0, index).view(*shape, *x.shape[1:]), y.index_select(0, index).view(shape)
 
-    def _permutations(self, epoch: int) -> Tensor:
-        """Return one permutation per chain [K, N], drawn on the CPU: the same on every device."""
+    def _permutations(self, number: int) -> Tensor:
+        """Return the next permutation of each chain [K, N], drawn on the CPU: the same on every device."""
         rows = []
         for chain in range(self.chains):
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, chain, "data", epoch))
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, chain, "data", number))
             rows.append(torch.randperm(len(self.split), generator=generator))
         return torch.stack(rows).to(self.split.x.device)
 
 
-def steps_per_epoch(num_data: int, batch_size: int) -> int:
-    """Return the number of whole minibatches, ⌊N/B⌋.
+def steps_per_epoch(num_data: int, batch_size: int) -> float:
+    """Return the iterations in which N data are seen, N/B; a whole number or not.
 
     Raises:
         ConfigError: B > N.
@@ -70,4 +72,4 @@ def steps_per_epoch(num_data: int, batch_size: int) -> int:
         raise ConfigError(
             f"batch_size={batch_size} is more than the {num_data} training data. Take at most {num_data}."
         )
-    return num_data // batch_size
+    return num_data / batch_size

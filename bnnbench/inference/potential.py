@@ -4,7 +4,8 @@
 
 estimated on a minibatch by the MEAN negative log-likelihood plus −log p(θ)/N. A Gaussian prior N(0, s²) has the
 gradient θ/(N s²) and is passed to the update rule as torch's `weight_decay` = 1/(N s²): MAP is weight decay, and pSGLD
-can keep it out of V. Any other prior is part of the loss.
+can keep it out of V. Any other prior is part of the loss, and so is that of the likelihood's own parameters (the noise
+level of a regression), N(0, s²) with an s of theirs: they are no weights.
 
 A network with a variational posterior q has a KL in place of the prior of the weights that q covers:
 
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from bnnbench.inference.chains import Chains
 from bnnbench.layers.joint_kl import joint_kl
-from bnnbench.layers.network import covered_by_kl, parameter_kinds
+from bnnbench.layers.network import covered_by_kl, likelihood_std, parameter_kinds
 from bnnbench.priors.base import Prior
 from bnnbench.tasks.base import Task
 
@@ -53,6 +54,10 @@ class Potential:
             name: chains.parameters[name] for name in self.kinds if self._decay is None and name in self.has_prior
         }
 
+        self._of_likelihood = {
+            name: (chains.parameters[name], std) for name, std in likelihood_std(chains.network).items()
+        }
+
     def __call__(self, x: Tensor, y: Tensor, beta: float = 1.0) -> Tensor:
         """Return the loss of every chain [K], for minibatches x [K, B, …], targets y [K, B] and the KL's weight β_t.
 
@@ -65,6 +70,9 @@ class Potential:
         if self._in_loss:
             log_density = self.prior.log_density(self.chains.with_axis(self._in_loss))
             loss = loss - log_density / self.num_data
+        for name, (parameter, std) in self._of_likelihood.items():
+            value = self.chains.with_axis({name: parameter})[name]
+            loss = loss + (value / std).square().reshape(len(value), -1).sum(1) / (2 * self.num_data)
         if divergence is not None:
             loss = loss + (beta / self.num_data) * divergence
         return loss
@@ -73,7 +81,7 @@ class Potential:
         """Return torch parameter groups, one for each kind of parameter that differs in prior or noise; none frozen.
 
         Args:
-            noise_on: kinds of parameters (weight, bias, norm) that get the sampler's noise.
+            noise_on: kinds of parameters (weight, bias, norm, likelihood) that get the sampler's noise.
             temperature: T for a sampler; None for an optimiser, which has no such setting.
         """
         groups: dict[tuple[bool, bool], dict[str, Any]] = {}

@@ -15,7 +15,8 @@ TINY = 1e-16  # added to a square under a logarithm: finite, with a finite slope
 class HasKL(Protocol):
     """A module with a posterior q over its parameters.
 
-    It may also have ``kl_covers``, the names of its own parameters whose prior is part of the KL; all, if absent.
+    It may also have ``kl_covers``, the names of the parameters in it whose prior is part of the KL; all, if absent. It
+    speaks for the modules that it contains: their own KL, if they have one, is not added.
     Parameters other than ``weight`` and ``bias`` are those of q: they get neither prior nor the sampler's noise.
     """
 

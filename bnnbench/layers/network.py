@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -14,10 +14,26 @@ from bnnbench.layers.normalisation import NORMS
 
 
 def layers_with_kl(network: nn.Module) -> Iterator[HasKL]:
-    """Yield the modules of `network` that have a KL, each once."""
-    for module in network.modules():
-        if _has_kl(module):
-            yield cast(HasKL, module)
+    """Yield the modules of `network` that have a KL, each once; none that lies within another one.
+
+    The ``kl()`` of a module speaks for all that it contains, as that of a network which sums its layers' does.
+    """
+    for _, module in _named_with_kl(network):
+        yield cast(HasKL, module)
+
+
+def _named_with_kl(
+    module: nn.Module, name: str = "", seen: set[nn.Module] | None = None
+) -> Iterator[tuple[str, nn.Module]]:
+    seen = set() if seen is None else seen
+    if module in seen:
+        return
+    seen.add(module)
+    if _has_kl(module):
+        yield name, module
+        return
+    for leaf, child in module.named_children():
+        yield from _named_with_kl(child, f"{name}.{leaf}" if name else leaf, seen)
 
 
 def _has_kl(module: nn.Module) -> bool:
@@ -29,16 +45,19 @@ def parameter_kinds(network: nn.Module) -> dict[str, str]:
     """Return parameter name → its kind. Names and order are those of ``network.named_parameters()``.
 
     norm: γ and β of a normalisation. variational: parameters of a layer with a KL beside weight and bias, such as
-    log σ², log α or ρ; they belong to q, not to the network, and get neither prior nor sampler's noise. bias. weight:
-    everything else.
+    log σ², log α or ρ; they belong to q, not to the network, and get neither prior nor sampler's noise. likelihood:
+    the task's own, such as a noise level; see `bnnbench.tasks.base.Task.wrap`. bias. weight: everything else.
     """
     kinds = {}
+    within = [f"{name}." if name else "" for name, _ in _named_with_kl(network)]
     for name, _ in network.named_parameters():
         owner, _, leaf = name.rpartition(".")
         module = network.get_submodule(owner)
         if isinstance(module, NORMS):
             kinds[name] = "norm"
-        elif _has_kl(module) and leaf not in ("weight", "bias"):
+        elif leaf in getattr(module, "likelihood_std", ()):
+            kinds[name] = "likelihood"
+        elif leaf not in ("weight", "bias") and any(name.startswith(prefix) for prefix in within):
             kinds[name] = "variational"
         else:
             kinds[name] = "bias" if leaf == "bias" else "weight"
@@ -48,19 +67,39 @@ def parameter_kinds(network: nn.Module) -> dict[str, str]:
 def covered_by_kl(network: nn.Module) -> set[str]:
     """Return the names of the parameters whose prior is part of a layer's ``kl()``, so that no other is added.
 
-    A layer names its own in ``kl_covers``; without this attribute all its parameters are covered.
+    A layer names them in ``kl_covers``. Without this attribute all the parameters in it are covered; but where it
+    contains layers that have a KL themselves, only its own and what those cover.
     """
-    names = set()
-    for owner, module in network.named_modules():
-        if _has_kl(module):
-            own = {name for name, _ in module.named_parameters(recurse=False)}
-            covered = own & set(getattr(module, "kl_covers", own))
-            names |= {f"{owner}.{name}" if owner else name for name in covered}
-    return names
+    return {
+        f"{owner}.{name}" if owner else name for owner, module in _named_with_kl(network) for name in _covered(module)
+    }
+
+
+def _covered(module: nn.Module) -> set[str]:
+    """Return the names of the parameters in `module`, which has a KL, whose prior is part of it."""
+    everything = {name for name, _ in module.named_parameters()}
+    named: Iterable[str] | None = getattr(module, "kl_covers", None)
+    if named is not None:
+        return everything & set(named)
+    seen: set[nn.Module] = set()
+    within = [pair for leaf, child in module.named_children() for pair in _named_with_kl(child, leaf, seen)]
+    if not within:
+        return everything
+    own = {name for name, _ in module.named_parameters(recurse=False)}
+    return own | {f"{owner}.{name}" for owner, inner in within for name in _covered(inner)}
+
+
+def likelihood_std(network: nn.Module) -> dict[str, float]:
+    """Return the names of the parameters of kind ``likelihood`` → s of their prior N(0, s²)."""
+    return {
+        f"{owner}.{leaf}" if owner else leaf: float(std)
+        for owner, module in network.named_modules()
+        for leaf, std in getattr(module, "likelihood_std", {}).items()
+    }
 
 
 def kl(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Return the KL of the whole network in nats, a scalar: the SUM of ``kl()`` over all modules that have it, else 0.
+    """Return the KL of the whole network in nats, a scalar: the SUM of ``kl()`` over `layers_with_kl`, else 0.
 
     A layer that occurs twice counts once: it has one posterior. The objective divides by N, once:
     mean NLL + β KL / N.

@@ -17,17 +17,21 @@ from bnnbench.config.signatures import check_options
 from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
 from bnnbench.models._init import check_scheme, initialise
+from bnnbench.models._probe import check_build, check_conduct, check_outputs
 
 __all__ = ["build_network", "check_model", "initialise"]
 
 
-def build_network(model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: int) -> nn.Module:
+def build_network(
+    model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: int, *, probe: bool = False
+) -> nn.Module:
     """Return the network that `model` (a file of ``conf/model/``) describes, initialised.
 
     Args:
         model: ``name``, ``label`` (unused here), ``init`` (default ``torch``) and the architecture's own options.
         in_shape: shape of one input, without the batch.
         outputs: width of the last layer; the network maps [batch, *in_shape] to [batch, outputs].
+        probe: whether to try out what a run takes for granted of a network of the user's own.
 
     The numbers come from torch's global generator: seed it first.
 
@@ -35,47 +39,28 @@ def build_network(model: Mapping[str, Any], in_shape: tuple[int, ...], outputs: 
         ConfigError: see `check_model`; also an input that this architecture cannot take.
     """
     build, options, scheme = _resolve(model)
-    with called(f"model.name={model['name']}: build()"):
-        network = build(tuple(in_shape), outputs, **options)
-    if not isinstance(network, nn.Module):
-        raise ConfigError(f"model.name={model['name']}: build() returned a {type(network).__name__}, not an nn.Module.")
-    _check_outputs(network, tuple(in_shape), outputs, str(model["name"]))
+    state = torch.get_rng_state()
+    network = _built(build, tuple(in_shape), outputs, options, str(model["name"]))
+    check_outputs(network, tuple(in_shape), outputs, str(model["name"]))
+    if probe and "." in model["name"]:
+        check_conduct(network, tuple(in_shape), str(model["name"]))
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(state)
+            again = _built(build, tuple(in_shape), outputs, options, str(model["name"]))
+            check_outputs(again, tuple(in_shape), outputs, str(model["name"]))  # lazy layers have their shape from it
+        check_build(again, network, str(model["name"]))
     initialise(network, scheme)
     return network
 
 
-@torch.no_grad()
-def _check_outputs(network: nn.Module, in_shape: tuple[int, ...], outputs: int, name: str) -> None:
-    """Pass two inputs of zeros through `network`, in evaluation mode, and look at what comes out.
-
-    A network that is too wide would train all the same, and share its probabilities among classes that do not exist.
-
-    Raises:
-        ConfigError: it fails, or its outputs are not [2, outputs] floating-point numbers.
-    """
-    modes = {module: module.training for module in network.modules()}
-    x = torch.zeros(2, *in_shape)  # in single precision, as data are
-    try:
-        with torch.random.fork_rng(devices=[]):  # it may draw, whatever its mode
-            y = network.eval()(x)
-    except Exception as error:
-        said = (str(error).splitlines() or [""])[0]
-        raise ConfigError(
-            f"model.name={name}: its network fails on inputs {list(x.shape)}: {type(error).__name__}: {said}"
-        ) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
-    if not isinstance(y, torch.Tensor) or y.shape != (2, outputs) or not y.is_floating_point():
-        found = (
-            f"{str(y.dtype).removeprefix('torch.')} {list(y.shape)}"
-            if isinstance(y, torch.Tensor)
-            else type(y).__name__
-        )
-        raise ConfigError(
-            f"model.name={name}: its network maps inputs {list(x.shape)} to {found}. "
-            f"It must return floating-point outputs [2, {outputs}]: build(in_shape, outputs) says how many."
-        )
+def _built(
+    build: Callable[..., nn.Module], in_shape: tuple[int, ...], outputs: int, options: dict[str, Any], name: str
+) -> nn.Module:
+    with called(f"model.name={name}: build()"):
+        network = build(in_shape, outputs, **options)
+    if not isinstance(network, nn.Module):
+        raise ConfigError(f"model.name={name}: build() returned a {type(network).__name__}, not an nn.Module.")
+    return network
 
 
 def check_model(model: Mapping[str, Any]) -> None:

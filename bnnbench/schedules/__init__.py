@@ -1,10 +1,12 @@
 """Step-size schedules, one per file: the multiplier of ``lr`` at iteration t = 0, 1, …, T−1, which is 1 at t = 0.
 
-A schedule's file has two functions, both with the schedule's own options as keywords:
+A schedule's file has two functions and may have a third, all with the schedule's own options as keywords:
     factor(iteration, *, iterations, steps_per_epoch, <options>) -> float
     convergence(<options>) -> str | None
+    samples(iteration, *, iterations, steps_per_epoch, <options>) -> bool
 `convergence` is None where the step sizes ε_t satisfy Σ ε_t = ∞ and Σ ε_t² < ∞ (Robbins & Monro 1951; Welling & Teh
 2011, eq. 2), so that SGLD without a Metropolis test converges to the posterior; else a sentence with what breaks.
+`samples` tells whether the iterate after that step may join the posterior mean; without it every one may.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
 
 
-def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epoch: int) -> Callable[[int], float]:
+def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epoch: float) -> Callable[[int], float]:
     """Return t ↦ multiplier of the step size at the 0-based iteration t.
 
     Args:
         schedule: ``name``, ``label`` (unused here) and the schedule's own options, as in ``conf/schedule/``.
         iterations: T, of the whole run.
-        steps_per_epoch: iterations per pass over the training data.
+        steps_per_epoch: iterations per pass over the training data, N/B.
 
     Raises:
         ConfigError: see `check_schedule`.
@@ -40,6 +42,27 @@ def make_schedule(schedule: Mapping[str, Any], *, iterations: int, steps_per_epo
     checked = functools.partial(_checked, schedule["name"], multiplier)
     checked(0), checked(iterations - 1)  # rather now than in the middle of the run
     return checked
+
+
+def sampling_phase(
+    schedule: Mapping[str, Any], *, iterations: int, steps_per_epoch: float
+) -> Callable[[int], bool] | None:
+    """Return t ↦ whether the iterate after the 0-based iteration t may be a member; None where every one may.
+
+    Args and raises: see `make_schedule`.
+    """
+    factor, options = _resolve(schedule)
+    module = inspect.getmodule(factor) if "." in schedule["name"] else plugins.find("schedules", schedule["name"])
+    samples = getattr(module, "samples", None)
+    if not callable(samples):
+        return None
+    phase = functools.partial(samples, iterations=iterations, steps_per_epoch=steps_per_epoch, **options)
+
+    def told(iteration: int) -> bool:
+        with called(f"schedule.name={schedule['name']}: samples({iteration}, …)"):
+            return bool(phase(iteration))
+
+    return told
 
 
 def _checked(name: str, multiplier: Callable[[int], float], iteration: int) -> float:

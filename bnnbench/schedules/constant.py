@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def factor(iteration: int, *, iterations: int, steps_per_epoch: int) -> float:
+def factor(iteration: int, *, iterations: int, steps_per_epoch: float) -> float:
     """Return 1."""
     return 1.0
 

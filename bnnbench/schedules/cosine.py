@@ -12,7 +12,7 @@ def factor(
     iteration: int,
     *,
     iterations: int,
-    steps_per_epoch: int,
+    steps_per_epoch: float,
     final: Annotated[float, Ge(0), Le(1)] = 0.0,
 ) -> float:
     """Return final + (1 − final)·½[1 + cos(π t/T)], which reaches `final` at t = T and stays there.

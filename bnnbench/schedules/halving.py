@@ -11,7 +11,7 @@ def factor(
     iteration: int,
     *,
     iterations: int,
-    steps_per_epoch: int,
+    steps_per_epoch: float,
     every: Annotated[int, Gt(0)],
     by: Annotated[float, Gt(0), Lt(1)] = 0.5,
 ) -> float:
@@ -21,7 +21,7 @@ def factor(
         every: length of a block, in epochs.
         by: multiplier from one block to the next.
     """
-    return by ** (iteration // (every * steps_per_epoch))
+    return by ** int(iteration // (every * steps_per_epoch))
 
 
 def convergence(*, every: int, by: float = 0.5) -> str:

@@ -11,7 +11,7 @@ def factor(
     iteration: int,
     *,
     iterations: int,
-    steps_per_epoch: int,
+    steps_per_epoch: float,
     flat: Annotated[float, Ge(0), Lt(1)] = 0.0,
     final: Annotated[float, Ge(0), Le(1)] = 0.0,
 ) -> float:

@@ -11,7 +11,7 @@ def factor(
     iteration: int,
     *,
     iterations: int,
-    steps_per_epoch: int,
+    steps_per_epoch: float,
     b: Annotated[float, Gt(0)],
     power: Annotated[float, Gt(0)],
 ) -> float:

@@ -114,7 +114,11 @@ class Task(ABC):
         """Width of the network's last layer."""
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return `network` with the parameters that the likelihood itself has to learn; by default there are none."""
+        """Return `network` with the parameters that the likelihood itself has to learn; by default there are none.
+
+        A module that owns such parameters names them in ``likelihood_std``: {"rho": s} gives ρ the prior N(0, s²)
+        instead of that of the weights.
+        """
         return network
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Classification: p(y = c | x, θ) = exp f_c / Σ_k exp f_k."""
+"""Classification: p(y = c | x, θ) = exp f_c / Σ_k exp f_k, or of two classes p(y = 1 | x, θ) = 1/(1 + exp −f)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from bnnbench.tasks.base import Task
 
 
 class Classification(Task):
-    """One of C classes; the network's outputs are logits, one for each class.
+    """One of C classes; the network's outputs are logits.
 
     Args:
         classes: C ≥ 2.
-        head: ``softmax``.
+        head: ``softmax``: one logit for each class. Of two classes the log-odds are the difference of two logits: under
+            N(0, s²) on every weight their coefficients are N(0, 2s²). ``sigmoid``, for two classes: one logit, the
+            log-odds themselves, with coefficients N(0, s²).
         ece_bins: equal-width bins of the expected calibration error.
 
     Raises:
-        ValueError: fewer than two classes.
+        ValueError: fewer than two classes; more than two for ``sigmoid``.
     """
 
     measures = ("error", "nll", "brier", "ece", "entropy", "mutual_information", "auroc")
@@ -30,9 +32,13 @@ class Classification(Task):
     provides = ("probabilities", "entropy")
     detects_ood = True
 
-    def __init__(self, classes: int | None, head: Literal["softmax"] = "softmax", ece_bins: int = 15) -> None:
+    def __init__(
+        self, classes: int | None, head: Literal["softmax", "sigmoid"] = "softmax", ece_bins: int = 15
+    ) -> None:
         if not isinstance(classes, int) or classes < 2:
             raise ValueError(f"CLASSES = {classes!r}; for classification it must be an integer of at least 2")
+        if head == "sigmoid" and classes != 2:
+            raise ValueError(f"CLASSES = {classes}; task.head=sigmoid is for two. Take task.head=softmax")
         self.classes, self.head, self.ece_bins = classes, head, ece_bins
 
     @property
@@ -51,11 +57,14 @@ class Classification(Task):
 
     @property
     def outputs(self) -> int:
-        """One logit per class."""
-        return self.classes
+        """One logit per class, or the log-odds."""
+        return 1 if self.head == "sigmoid" else self.classes
 
     def nll(self, output: Tensor, y: Tensor) -> Tensor:
-        """Return the mean cross-entropy: logits [..., B, C], int64 labels [..., B] or [B] → [...]."""
+        """Return the mean cross-entropy: logits [..., B, C] or [..., B, 1], int64 labels [..., B] or [B] → [...]."""
+        if self.head == "sigmoid":  # −log p(y) = log(1 + exp(−(2y − 1) f))
+            logit = output.squeeze(-1)
+            return F.softplus(logit * (1 - 2 * y.expand(logit.shape))).mean(-1)
         if output.dim() == 2:  # one chain: one fused kernel
             return F.cross_entropy(output, y)
         shape = output.shape[:-1]
@@ -63,7 +72,9 @@ class Classification(Task):
         return losses.view(shape).mean(-1)
 
     def predict(self, output: Tensor) -> Tensor:
-        """Return the class probabilities, [..., B, C] → [..., B, C]."""
+        """Return the class probabilities, [..., B, outputs] → [..., B, C]."""
+        if self.head == "sigmoid":
+            return torch.cat([(-output).sigmoid(), output.sigmoid()], dim=-1)
         return output.softmax(-1)
 
     def predictive(self, y: Tensor, average: str = "probability") -> ClassPredictive:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -120,8 +120,11 @@ class Regression(Task):
 class SharedVariance(nn.Module):
     """A network of one output, with one learned ρ, the same for all x, as second output: [B, ...] → [B, 2].
 
-    ρ carries prior and noise like a weight.
+    ρ is no weight: its prior is N(0, 3²) whatever that of the weights, so that v has its 95 % between 0.003 and 6 times
+    the target's variance. It gets a sampler's noise.
     """
+
+    likelihood_std: ClassVar[dict[str, float]] = {"rho": 3.0}
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -94,7 +94,7 @@ def test_a_device_that_is_not_there_is_answered_before_data_are_read(device, bnn
         ("batch_size=5000", "batch_size=5000 is more than the 1438 training data. Take at most 1438"),
         (
             "epochs=2 members.burn_in=5000 members.thin=50",
-            "burn_in=5000 .* no posterior member in 28 iterations.\nTake iterations=5500",
+            "burn_in=5000 .* no posterior member in 29 iterations.\nTake iterations=5500",
         ),
         ("epochs=2 members.burn_in=5 eval.every=5 method=batchnorm_sgld model=logistic", "nothing to normalise"),
         ("epochs=2 members.burn_in=5 eval.every=5 results=file/below", "file.*: Not a directory"),

@@ -54,7 +54,7 @@ def nets(user_package: Callable[..., None]) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("wide", "float32 [2, 13]. It must return floating-point outputs [2, 10]"),
+        ("wide", "float32 [2, 13]. It must return outputs [2, 10] in single precision"),
         ("narrow", "float32 [2, 1]"),
         ("pair", "to tuple."),
         ("none", "to NoneType."),

@@ -9,7 +9,7 @@ import yaml
 
 from bnnbench.config import plugins
 from bnnbench.errors import ConfigError
-from bnnbench.schedules import check_schedule, convergence_warning, make_schedule
+from bnnbench.schedules import check_schedule, convergence_warning, make_schedule, sampling_phase
 
 CONF = sorted((Path(__file__).parents[2] / "conf" / "schedule").glob("*.yaml"))
 
@@ -149,3 +149,23 @@ def test_a_users_module_by_its_dotted_name(user_package):
     function = {"name": "mine_sched.stairs.factor", "step": 0.01}
     assert schedule(**function)(3) == pytest.approx(0.97)
     assert convergence_warning(function) is None
+
+
+def test_only_the_last_part_of_a_cycle_samples():
+    phase = sampling_phase({"name": "cyclical", "cycles": 3, "explore": 0.6}, iterations=30, steps_per_epoch=7)
+    assert [t for t in range(30) if phase(t)] == [*range(6, 10), *range(16, 20), *range(26, 30)]
+    assert sampling_phase({"name": "constant"}, iterations=30, steps_per_epoch=7) is None
+
+
+def test_a_schedule_of_ones_own_may_say_when_it_samples(user_package):
+    source = """
+        def factor(iteration, *, iterations, steps_per_epoch, from_: int = 3):
+            return 1.0
+
+
+        def samples(iteration, *, iterations, steps_per_epoch, from_: int = 3):
+            return iteration >= from_
+    """
+    user_package("mine", late=inspect.cleandoc(source))
+    phase = sampling_phase({"name": "mine.late", "from_": 5}, iterations=8, steps_per_epoch=2)
+    assert [phase(t) for t in range(8)] == [False] * 5 + [True] * 3

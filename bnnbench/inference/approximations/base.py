@@ -22,12 +22,16 @@ class Approximation:
         one_network: a caveat for users of a single network of a run with this approximation; may be empty.
         draws_from_layers: whether it needs layers that draw.
         pools_iterates: whether the networks of several chains, as they are now, make an ensemble.
+        takes_iterates: whether iterates of the run become members, as `takes` says.
+        phase: whether the schedule lets the iterate after the 0-based iteration t be a member; None: every one.
     """
 
     average: str = "probability"
     one_network: ClassVar[str] = ""
     draws_from_layers: ClassVar[bool] = False
     pools_iterates: ClassVar[bool] = False
+    takes_iterates: ClassVar[bool] = False
+    phase: Callable[[int], bool] | None = None
 
     def check_length(self, iterations: int) -> None:
         """Raise ConfigError if a run of this many `iterations` would leave nothing to predict with."""
@@ -41,6 +45,10 @@ class Approximation:
             empty: a way of averaging → split → predictive distribution without a member.
         """
         self.chains, self.empty = chains, empty
+
+    def takes(self, iteration: int) -> bool:
+        """Return whether the iterate after `iteration` steps is to be a member."""
+        return False
 
     def observe(self, iteration: int, lr: float) -> bool:
         """Observe the networks after `iteration` steps, the last of size `lr`; return whether they become members."""

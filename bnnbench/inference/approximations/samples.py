@@ -13,7 +13,7 @@ from bnnbench.inference.chains import Chains
 
 
 class Samples(Approximation):
-    """Every `thin`-th iterate after the first `burn_in` is a member of the posterior mean.
+    """Every `thin`-th iterate after the first `burn_in` is a member of the posterior mean, where the schedule samples.
 
     Args:
         burn_in: iterations before the first member is considered.
@@ -22,6 +22,7 @@ class Samples(Approximation):
         weight: ``equal``, or ``lr``: members weighted by their step size (Welling & Teh 2011, section 4).
     """
 
+    takes_iterates = True
     one_network = "the network is the chain's last iterate, not the posterior mean"
 
     def __init__(
@@ -53,7 +54,13 @@ class Samples(Approximation):
     def observe(self, iteration: int, lr: float) -> bool:
         """Return whether this iterate is a member."""
         self._lr = lr
-        return iteration > self.burn_in and (iteration - self.burn_in) % self.thin == 0
+        return self.takes(iteration)
+
+    def takes(self, iteration: int) -> bool:
+        """Return whether that iterate is every `thin`-th after the burn-in, and the schedule samples."""
+        if iteration <= self.burn_in or (iteration - self.burn_in) % self.thin:
+            return False
+        return self.phase is None or self.phase(iteration - 1)
 
     def add(self, predictions: Predictions) -> None:
         """Add the networks' predictions to the running posterior mean."""
