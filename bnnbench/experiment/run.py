@@ -231,7 +231,8 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
     epochs = parts.iterations / parts.batches.steps_per_epoch
     if parts.potential.has_kl and config.method.kl.full_from >= epochs:
         warnings.append(
-            f"method.kl.full_from={config.method.kl.full_from:g}: the KL never has its full weight in {epochs:.4g} epochs"
+            f"method.kl.full_from={config.method.kl.full_from:g}: the KL never has its full weight in "
+            f"{epochs:.4g} epochs"
         )
     folder.note(
         error=None,
