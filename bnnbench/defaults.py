@@ -48,7 +48,7 @@ class Baseline:
 
 def datasets(names: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
     """Return dataset → its overrides, of those in `names`, or of all that the tool ships."""
-    every = {name: (f"dataset={name}",) for name in choices("dataset") if name != "uci"}
+    every: dict[str, tuple[str, ...]] = {n: (f"dataset={n}",) for n in choices("dataset") if n != "uci"}
     every |= {name: ("dataset=uci", f"dataset.name={name}", f"dataset.split={SPLITS}") for name in UCI}
     return {name: overrides for name, overrides in every.items() if not names or name in names}
 

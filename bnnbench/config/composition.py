@@ -35,6 +35,15 @@ def choices(group: str) -> list[str]:
     return sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
 
 
+@functools.cache
+def labels(group: str) -> frozenset[str]:
+    """Return the labels in the yaml files of `group` that ship with the package."""
+    import yaml
+
+    files = (yaml.safe_load(p.read_text("utf-8")) for p in (conf_dir() / group).glob("*.yaml"))
+    return frozenset(str(content["label"]) for content in files if isinstance(content, dict) and "label" in content)
+
+
 def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> dict[str, Any]:
     """Return the resolved configuration of the run that ``bnnbench run <overrides>`` makes.
 

@@ -21,6 +21,7 @@ from bnnbench.data import data_root
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
+from bnnbench.experiment.closing import doubts
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
@@ -85,6 +86,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     console.print(closing_table(rows, config.method.label, folder.manifest))
     if sparsity:
         console.print(sparsity_table(sparsity))
+    for doubt in folder.manifest.get("doubts") or []:
+        console.print(f"note: {doubt}", highlight=False, soft_wrap=True)
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
     return folder.path
 
@@ -139,6 +142,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
                     reporter.scores(iteration, rows)
                 if last:  # before the last checkpoint: a run that goes on from there makes no prediction any more
                     folder.keep_per_datum(parts.evaluator.per_datum)
+                    folder.doubt(doubts(parts, rows, parts.evaluator.per_datum))
             elif not (checked or stop.asked):
                 continue
             overdue = (due or checked) and time.perf_counter() - saved >= config.checkpoint_every
@@ -207,6 +211,18 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
     return done
 
 
+def _scale(config: RunConfig, parts: Parts) -> list[str]:
+    """Say where inputs of a user's own dataset are tiny after a division that another one's yaml may have asked for."""
+    divide = float(config.dataset.get("divide", 1))
+    largest = parts.data.train.x.abs().max().item()
+    if divide == 1 or largest >= 0.5:
+        return []
+    return [
+        f"dataset.divide={divide:g}: inputs of {config.dataset['name']} are at most {largest:.2g} after it. "
+        "Take dataset.divide=1, or dataset.center=standardise"
+    ]
+
+
 def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
     """Write the manifest, and announce the run."""
     temperature, num_data = parts.temperature, len(parts.data.train)
@@ -219,6 +235,8 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         broken = convergence_warning(config.schedule)
         if broken is not None:
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
+    if "." in config.dataset["name"]:
+        warnings += _scale(config, parts)
     caveat = getattr(parts.optimizer, "caveat", None)
     if caveat is not None:
         warnings.append(f"method.optimizer: {caveat}")

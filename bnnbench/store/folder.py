@@ -100,6 +100,10 @@ class RunFolder:
         if any(scores.values()):
             per_datum.write(self.path, scores)
 
+    def doubt(self, lines: Sequence[str]) -> None:
+        """Keep in the manifest what speaks against the numbers of this run."""
+        self.note(doubts=list(lines))
+
     def note(self, **facts: Any) -> None:
         """Add facts to the manifest."""
         self.manifest.update(facts)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import yaml
 
+from bnnbench.config.composition import labels
 from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError
 from bnnbench.store.find import HEADER, find_runs, is_damaged_run, is_run
@@ -69,8 +70,13 @@ class Run:
         return str(section.get("name") or self.manifest.get(part) or rule.get("name") or section.get("label") or "?")
 
     def label(self, part: str) -> str:
-        """The word for legends and captions; the name where the yaml gives no label."""
-        return str(_mapping(self.config.get(part)).get("label") or self.name(part))
+        """The word for legends and captions; the name where the yaml gives no label, or another one's.
+
+        A module of the user's own goes with the file of a shipped one, ``dataset=digits dataset.name=my.data``, whose
+        label is not its.
+        """
+        label, name = _mapping(self.config.get(part)).get("label"), self.name(part)
+        return name if not label or ("." in name and label in labels(part)) else str(label)
 
 
 def load_run(folder: str | Path) -> Run:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bnnbench.tasks.measures import MEASURES, Measure
 
 State = dict[str, Any]
+PerDatum = dict[str, Tensor]  # measure → [N]
 
 
 class Predictive(Protocol):
@@ -164,6 +165,15 @@ class Task(ABC):
             predictive: with at least one member.
             y: the split's transformed targets [N].
         """
+
+    def constant_score(self, train: Tensor, y: Tensor) -> float | None:
+        """Return the score of the best prediction that does not look at x; by default it is not known, None.
+
+        Args:
+            train: transformed targets of the training split.
+            y: transformed targets of the split that is judged.
+        """
+        return None
 
     def per_datum(self, predictive: Any, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
         """Return measure → contribution of each datum [K, N], for measures whose score is the mean of such (or the root

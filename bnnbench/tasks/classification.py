@@ -92,6 +92,10 @@ class Classification(Task):
             "ece": formulas.ece(p, y, self.ece_bins),
         }
 
+    def constant_score(self, train: Tensor, y: Tensor) -> float:
+        """Return the error of the most frequent class."""
+        return (y != train.bincount(minlength=self.classes).argmax()).double().mean().item()
+
     def per_datum(self, predictive: ClassPredictive, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
         """Return each datum's error (0 or 1), NLL and Brier score."""
         p = predictive.result(pooled)["probabilities"]

@@ -108,6 +108,10 @@ class Regression(Task):
             "nll": scale.log() - result["log_density"].mean(-1),
         }
 
+    def constant_score(self, train: Tensor, y: Tensor) -> float:
+        """Return the RMSE of the training targets' mean."""
+        return formulas.rmse(train.double().mean().expand(y.shape), y, self.target_std).item()
+
     def per_datum(self, predictive: GaussianPredictive, y: Tensor, pooled: bool = False) -> dict[str, Tensor]:
         """Return each datum's squared error (for the RMSE) and NLL, in the target's units."""
         result = predictive.result(pooled)
