@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from bnnbench.config.schema import RunConfig, parse
 from bnnbench.data import Data, check_dataset, check_targets, load_data
 from bnnbench.errors import ConfigError
-from bnnbench.experiment import machine
+from bnnbench.experiment import machine, needs
 from bnnbench.experiment.divergence import DivergenceGuard
 from bnnbench.experiment.evaluation import Evaluator, splits_of
 from bnnbench.experiment.lengths import with_lengths
@@ -21,7 +21,14 @@ from bnnbench.experiment.warm_start import WarmStart
 from bnnbench.inference.approximations.base import Approximation
 from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
-from bnnbench.inference.method import build_chains, build_optimizer, check_method, effective_temperature
+from bnnbench.inference.method import (
+    build_chains,
+    build_optimizer,
+    build_whole,
+    check_method,
+    effective_temperature,
+    make_rule,
+)
 from bnnbench.inference.minibatches import Minibatches, steps_per_epoch
 from bnnbench.inference.normalisation import Running, has_batch_norm, policy_for
 from bnnbench.inference.potential import Potential
@@ -89,6 +96,7 @@ class Parts:
     evaluator: Evaluator
     guard: DivergenceGuard
     temperature: float | None  # T as a number; None for an optimiser
+    narrow: str | None  # that memory or disk may not suffice
 
     @property
     def own_measures(self) -> list[Measure]:
@@ -116,6 +124,7 @@ def assemble(config: RunConfig) -> Parts:
     iterations = _iterations(config, batches.steps_per_epoch)
     config = with_lengths(config, iterations)
     approximation = _approximation(config, iterations, batches.steps_per_epoch)
+    narrow = needs.check(_needs(config, data, task), config.results, device)
     start = WarmStart(config.method.init_from, config.chains) if config.method.init_from else None
     chains = build_chains(config, task, _prior_of_layers(config), data.in_shape, device, start)
     prior, prior_on = make_prior(config.prior), kinds_with_prior(config.prior)
@@ -156,6 +165,19 @@ def assemble(config: RunConfig) -> Parts:
         ),
         guard=DivergenceGuard(chains, device),
         temperature=effective_temperature(config.method, len(data.train)),
+        narrow=narrow,
+    )
+
+
+def _needs(config: RunConfig, data: Data, task: Task) -> needs.Needs | None:
+    """Return what the run will need of memory and disk."""
+    return needs.estimate(
+        config,
+        data,
+        task,
+        lambda: build_whole(config, task, _prior_of_layers(config), data.in_shape, tried=False),
+        needs.tensors_kept(make_rule(config.method, len(data.train))),
+        effective_temperature(config.method, len(data.train)) is not None,
     )
 
 

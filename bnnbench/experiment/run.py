@@ -226,7 +226,7 @@ def _scale(config: RunConfig, parts: Parts) -> list[str]:
 def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
     """Write the manifest, and announce the run."""
     temperature, num_data = parts.temperature, len(parts.data.train)
-    warnings = []
+    warnings = [] if parts.narrow is None else [parts.narrow]
     if config.chosen:
         warnings += departures(folder.raw | {"chosen": config.chosen})
     if temperature is None and config.temperature not in (1, "1/N"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -145,36 +144,56 @@ def build_chains(
     Raises:
         ConfigError: layers or normalisation that do not fit the network; see also `start`.
     """
-    method, probed = config.method, False
+    probed = False
 
     def build() -> nn.Module:
         nonlocal probed
-        plain, probed = build_network(config.model, in_shape, task.outputs, probe=not probed), True
-        network = add_normalisation(plain, method.norm)
-        whole = task.wrap(network)
-        if start is not None:  # before the layers are replaced: the initial α may depend on the weights
-            start(whole)
-        stochastic = make_stochastic(network, method.layers, prior)
-        return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
+        probe, probed = not probed, True
+        return build_whole(config, task, prior, in_shape, start, probe=probe)
 
-    _check_memory(build, config.chains)
     chains = Chains(build, [derive_seed(config.seed, k, "init") for k in range(config.chains)], device)
     chains.probe(in_shape)
     return chains
 
 
-def _check_memory(build: Callable[[], nn.Module], count: int) -> None:
-    """Raise ConfigError if parameters and gradients of `count` networks are more than the machine's memory."""
-    if count < 100 or not hasattr(os, "sysconf"):  # fewer are built in no time, and torch says so itself
-        return
-    with torch.random.fork_rng(devices=[]):
-        bytes_needed = 2 * count * sum(p.nbytes for p in build().parameters())
-    bytes_there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if bytes_needed > bytes_there:
-        raise ConfigError(
-            f"chains={count}: {count} networks and their gradients need {bytes_needed / 2**30:.3g} GiB; this machine "
-            f"has {bytes_there / 2**30:.3g}. Take fewer chains, or several runs with seed=…"
-        )
+def build_whole(
+    config: RunConfig,
+    task: Task,
+    prior: RunPrior,
+    in_shape: tuple[int, ...],
+    start: Callable[[nn.Module], None] | None = None,
+    *,
+    probe: bool = False,
+    tried: bool = True,
+) -> nn.Module:
+    """Return one network with the method's layers and the task's own parameters.
+
+    Args:
+        config, task, prior, in_shape, start: see `build_chains`.
+        probe, tried: see `bnnbench.models.build_network`.
+    """
+    method = config.method
+    plain = build_network(config.model, in_shape, task.outputs, probe=probe, tried=tried)
+    network = add_normalisation(plain, method.norm)
+    whole = task.wrap(network)
+    if start is not None:  # before the layers are replaced: the initial α may depend on the weights
+        start(whole)
+    stochastic = make_stochastic(network, method.layers, prior)
+    return whole if stochastic is network else task.wrap(stochastic)  # else the network was a single layer
+
+
+def make_rule(method: Method, num_data: int) -> Callable[..., Optimizer]:
+    """Return parameters → the method's update rule on them, without a prior and the run's noise."""
+    rule = optimizer_class(str(method.optimizer["name"]))
+    options = {k: v for k, v in method.optimizer.items() if k not in ("name", "temperature")}
+    if "temperature" in method.optimizer:
+        options["temperature"] = 1.0
+    if options.get("v_adapt") == BURN_IN:
+        options["v_adapt"] = 2
+    options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
+    return lambda parameters: rule(
+        parameters, **options, **_accepted(rule, {"num_data": num_data, "noise": Noise([0])})
+    )
 
 
 def build_optimizer(
