@@ -157,6 +157,6 @@ def test_the_peak_of_a_process_is_near_the_estimate(overrides: tuple[str, ...], 
 
 
 def test_memory_that_runs_out_all_the_same_is_told_in_two_lines() -> None:
-    with pytest.raises(BnnbenchError, match="^not enough memory") as caught, machine.memory_told():
+    with pytest.raises(BnnbenchError, match=r"^not enough memory") as caught, machine.memory_told():
         torch.empty(2**50)
     assert len(str(caught.value).splitlines()) == 2

@@ -120,7 +120,7 @@ def test_behind_a_damaged_checkpoint_is_the_one_before_it(
     else:
         newest.write_bytes(newest.read_bytes()[: newest.stat().st_size // 2] if damage == "half" else b"")
     said = io.StringIO()
-    small = ("epochs=10", "members.burn_in=50", "threads=1", "model.widths=[16]")
+    small = ("epochs=9.74", "members.burn_in=50", "threads=1", "model.widths=[16]")
     assert run(compose(*small, *overrides), Console(file=said)) == folder
     assert "resumed at iteration 40" in said.getvalue()
     assert ("checkpoint.pt is damaged: going on from the one before it" in said.getvalue()) == (damage != "gone")
@@ -290,3 +290,31 @@ def test_a_run_that_goes_on_elsewhere_says_so(
     assert "resumed at iteration 20" in said.getvalue()
     assert ("begun with" in said.getvalue()) == (words is not None)
     assert (words or "") in said.getvalue()
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(
+    compose: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("method=sgd", "model.widths=[4]", "iterations=20", "eval.every=10")
+    raw = compose(*words, "threads=auto")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folder = run(raw, Console(file=io.StringIO()))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def goes_on(raw: dict[str, Any], begun: int) -> tuple[str, int]:
+        change_manifest(folder, status="interrupted", threads=begun)
+        said = io.StringIO()
+        run(raw, Console(file=said, width=200))
+        return said.getvalue(), manifest_of(folder)["threads"]
+
+    said, used = goes_on(raw, here + 1)
+    assert used == here + 1 and f"note: goes on with {here + 1} threads, as it began" in said
+    assert "begun with" not in said
+    said, used = goes_on(raw, here)
+    assert used == here and "goes on with" not in said
+    said, used = goes_on(compose(*words, "threads=1"), here + 1)  # chosen
+    assert used == 1 and f"begun with threads {here + 1}, now 1" in said
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # chosen too
+    assert goes_on(raw, here + 1)[1] == 1
+    torch.set_num_threads(1)

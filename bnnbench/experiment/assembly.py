@@ -196,23 +196,33 @@ def refit_data(config: RunConfig, data: Data) -> torch.Tensor:
     return data.train.x[subset.to(data.train.x.device)]
 
 
-def check_size(config: RunConfig, sizes: dict[str, int]) -> None:
-    """Check what depends on the number N of training points, without building anything.
+def data_key(config: RunConfig) -> str:
+    """Return the same word for runs that have the same training data."""
+    return json.dumps([config.dataset, config.task, config.data.root, _data_seed(config)], sort_keys=True, default=str)
 
-    Args:
-        config: of a run.
-        sizes: N of the datasets read so far; extended here, so that many runs on one dataset read it once.
+
+def read_size(config: RunConfig) -> int:
+    """Return the number N of training points.
 
     Raises:
         ConfigError: settings that do not fit this dataset. DataError: its files are missing or wrong.
     """
-    seed = config.seed if config.dataset.get("valid_seed") is None else 0
-    key = json.dumps([config.dataset, config.task, config.data.root, seed], sort_keys=True, default=str)
-    if key not in sizes:
-        cpu = torch.device("cpu")
-        data = load_data(config.dataset, targets=task_of(config), root=config.data.root, seed=seed, device=cpu)
-        sizes[key] = len(data.train)
-    steps = steps_per_epoch(sizes[key], config.batch_size)
+    cpu, seed = torch.device("cpu"), _data_seed(config)
+    data = load_data(config.dataset, targets=task_of(config), root=config.data.root, seed=seed, device=cpu)
+    return len(data.train)
+
+
+def _data_seed(config: RunConfig) -> int:
+    return config.seed if config.dataset.get("valid_seed") is None else 0
+
+
+def check_size(config: RunConfig, size: int) -> None:
+    """Check what depends on the number N of training points, `size`, without building anything.
+
+    Raises:
+        ConfigError: settings that do not fit it.
+    """
+    steps = steps_per_epoch(size, config.batch_size)
     iterations = _iterations(config, steps)
     _approximation(with_lengths(config, iterations), iterations, steps)
 

@@ -40,14 +40,19 @@ def choose_device(name: str) -> torch.device:
 
 
 def set_threads(threads: Literal["auto"] | int) -> int:
-    """Set and return the number of CPU threads of torch; ``auto`` is every core that the process may use."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads != "auto":
-        count = threads
-    elif os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own choice
-        count = int(os.environ["OMP_NUM_THREADS"])
+    """Set and return the number of CPU threads of torch; see `threads_for`."""
+    count = threads_for(threads)
     torch.set_num_threads(count)
     return count
+
+
+def threads_for(threads: Literal["auto"] | int) -> int:
+    """Return the number of threads; ``auto`` is OMP_NUM_THREADS, or else every core that the process may use."""
+    if threads != "auto":
+        return threads
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own choice
+        return int(os.environ["OMP_NUM_THREADS"])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def synchronise(device: torch.device) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
 from bnnbench.layers.sparsity import sparsity_rows
 from bnnbench.schedules import convergence_warning
-from bnnbench.store import sources
+from bnnbench.store import checkpoint, sources
 from bnnbench.store.folder import RunFolder, is_finished, named_path, now, run_path
 from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS
@@ -60,9 +61,12 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     if is_finished(path) and not config.force:
         console.print(f"finished already: {path} (--force runs it anew)", soft_wrap=True, highlight=False)
         return path
+    config, remark = _with_threads_of(path, config)
     with machine.memory_told():
         parts = assemble(config)
     config = parts.config
+    if remark:
+        console.print(f"note: {remark}", highlight=False, soft_wrap=True)
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
         with machine.memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
@@ -92,15 +96,31 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     return folder.path
 
 
+def _with_threads_of(path: Path, config: RunConfig) -> tuple[RunConfig, str]:
+    """Return `config` with the number of threads that the run at `path` began with, and a line if that is not today's.
+
+    Only a run that goes on, and where nobody chose a number: rounding depends on it.
+    """
+    begun = Manifest.read(path).get("threads")
+    goes_on = (path / checkpoint.NAME).is_file() and not config.force
+    if not goes_on or config.threads != "auto" or not isinstance(begun, int) or begun < 1:
+        return config, ""
+    present = machine.threads_for("auto")
+    if begun == present or os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        return config, ""
+    remark = f"goes on with {begun} thread{'s' * (begun > 1)}, as it began; here threads=auto would be {present}"
+    return replace(config, threads=begun), remark
+
+
 def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:
     """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv."""
-    checkpoint = folder.resume(anew=config.force)
+    state = folder.resume(anew=config.force)
     iteration, rows = 0, list[Row]()
     clock = Clock(parts.device)
     if folder.remark:
         console.print(f"note: {folder.remark}", highlight=False, soft_wrap=True)
-    if checkpoint is not None:
-        iteration, rows, clock = restore(parts, checkpoint)
+    if state is not None:
+        iteration, rows, clock = restore(parts, state)
         console.print(f"resumed at iteration {iteration} of {parts.iterations}", highlight=False)
         moved = machine.moved(folder.manifest, parts.device, parts.threads)
         if moved is not None:
@@ -109,7 +129,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
 
     lr_start = float(config.method.optimizer["lr"])
     approximation, normalisation, guard = parts.approximation, parts.normalisation, parts.guard
-    if checkpoint is None:
+    if state is None:
         normalisation.on_iteration(0)
     else:
         normalisation.on_resume(iteration)

@@ -9,6 +9,7 @@ from bnnbench.config.composition import compose, config_loader
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.jobs import labels as differences
+from bnnbench.sweep.sizes import Sizes
 
 SHOWN = 20  # problems
 
@@ -90,14 +91,14 @@ def check_sizes(jobs: Sequence[Job]) -> None:
     from bnnbench.experiment.assembly import check, check_size
 
     problems: dict[str, list[Sequence[str]]] = {}
-    sizes: dict[str, int] = {}
+    sizes = Sizes()
     for job in jobs:
         try:
-            check_size(check(job.raw), sizes)
+            size = sizes.of(job.raw)
+            if size is not None:
+                check_size(check(job.raw), size)
         except ConfigError as error:
             problems.setdefault(" ".join(str(error).split()), []).append(job.overrides)
-        except Exception:  # missing data, or a faulty reader
-            continue
     if problems:
         raise ConfigError(_refusal(problems, [job.overrides for job in jobs]))
 

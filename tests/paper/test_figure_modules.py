@@ -21,6 +21,7 @@ from bnnbench.paper._figure import figures, load_figure
 from bnnbench.paper._tables import published
 from bnnbench.store.frame import find_runs
 from bnnbench.sweep.plan import combinations
+from bnnbench.sweep.sizes import Sizes
 
 FIGURES = figures()
 WITH_RUNS = [name for name in FIGURES if load_figure(name).sweeps]
@@ -61,10 +62,10 @@ def test_all_runs_of_a_figure_compose_and_differ(name: str) -> None:
 
 @pytest.mark.parametrize("quick", [False, True])
 def test_the_runs_on_the_embedded_data_leave_posterior_members(quick: bool) -> None:
-    sizes: dict[str, int] = {}
+    sizes = Sizes()
     for config in configs("sweep_demo", quick):
-        check_size(check(config), sizes)
-    assert list(sizes.values()) == [1438]
+        assert sizes.of(config) == 1438
+        check_size(check(config), 1438)
 
 
 @pytest.mark.parametrize("name", WITH_RUNS)

@@ -65,3 +65,42 @@ def test_a_divergence_is_its_own(sweep, here, manifests):
     assert "iteration" in kept.read_text()
     assert sorted(m["status"] for m in manifests()) == ["failed", "finished"]
     assert "Traceback" not in swept.stderr
+
+
+LOADER = '''
+"""A set whose reader ends its process, by itself or by a signal, in a way that no `except` sees."""
+import os
+import signal
+
+import numpy as np
+
+TASK, CLASSES = "classification", 2
+
+
+def load(root, part, fate: str = "well"):
+    if fate == "exits":
+        os._exit(7)
+    if fate == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return np.random.default_rng(0).normal(size=(100, 3)), np.arange(100) % 2
+'''
+
+
+def test_a_loader_that_ends_its_process_costs_its_own_run_only(sweep, here, manifests, user_package):
+    user_package("sets", deadly=LOADER)
+    fates = "dataset.name=sets.deadly", "+dataset.fate=exits,well,killed", "dataset.divide=1", "batch_size=20"
+    swept = sweep(*QUICK, *fates, "-j2")
+    assert swept.exit_code == 1
+    assert "2 of 3 runs failed" in swept.stderr
+    assert "its process ended with exit code 7" in swept.stderr
+    assert "its process was killed (SIGKILL)" in swept.stderr
+    assert [m["status"] for m in manifests()].count("finished") == 1
+
+
+def test_settings_that_do_not_fit_a_users_data_stop_a_sweep_before_it_starts(sweep, here, user_package):
+    user_package("sets", deadly=LOADER)
+    swept = sweep(*QUICK, "dataset.name=sets.deadly", "dataset.divide=1", "batch_size=20,101", "seed=0,1")
+    assert swept.exit_code == 1
+    assert "batch_size=101 is more than the 100 training data" in swept.stderr
+    assert "2 of 4 runs cannot start, so none was started." in swept.stderr
+    assert not list(here.glob("results/*/*"))
