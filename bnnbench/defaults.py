@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ def baseline(overrides: Sequence[str]) -> Baseline:
     """
     import numpy as np
     import torch
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, RidgeCV
 
     from bnnbench.data import load_data
@@ -78,15 +80,17 @@ def baseline(overrides: Sequence[str]) -> Baseline:
         variance = np.mean((model.predict(x) - y) ** 2)
         nll = 0.5 * math.log(2 * math.pi * variance) + rmse**2 / (2 * variance) + math.log(scale)
         return Baseline(scale * rmse, nll, scale * math.sqrt(np.mean((y.mean() - test_y) ** 2)))
-    classifier = LogisticRegression(max_iter=100).fit(x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 steps of L-BFGS are enough for a baseline
+        classifier = LogisticRegression(max_iter=100).fit(x, y)
     log_p = classifier.predict_log_proba(test_x)
     wrong = float(np.mean(log_p.argmax(1) != test_y))
     nll = -float(np.mean(log_p[np.arange(len(test_y)), test_y]))
     return Baseline(wrong, nll, float(np.mean(np.bincount(y).argmax() != test_y)))
 
 
-def run_all(overrides: Sequence[str], methods: Sequence[str]) -> list[Path]:
-    """Run what is missing; return the folders, also of runs that failed."""
+def run_all(overrides: Sequence[str], methods: Sequence[str], jobs: int | None = None) -> list[Path]:
+    """Run what is missing, `jobs` at a time; return the folders, also of runs that failed."""
     from bnnbench.store.folder import run_path
     from bnnbench.sweep.launchers.local import Local
     from bnnbench.sweep.plan import combinations
@@ -94,7 +98,7 @@ def run_all(overrides: Sequence[str], methods: Sequence[str]) -> list[Path]:
 
     words = [*overrides, f"method={','.join(methods)}", f"results={RESULTS}", f"name={NAME}", "threads=1"]
     try:
-        sweep(words, Local())
+        sweep(words, Local(n_jobs=jobs or "auto"))
     except BnnbenchError as error:
         print(error, file=sys.stderr)  # a run that diverged is a result
     return [run_path(compose(each)) for each in combinations(words)]
@@ -148,6 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bnnbench.defaults", description=__doc__.partition("\n")[0])
     parser.add_argument("datasets", nargs="*", help="some of them (default: all), such as: digits yacht")
     parser.add_argument("--methods", help="some of them, separated by commas (default: all)")
+    parser.add_argument("--jobs", type=int, help="runs at a time (default: as `bnnbench run -m`)")
     parser.add_argument("--out", type=Path, default=TABLE, help=f"the CSV file (default: {TABLE})")
     options = parser.parse_args(arguments)
     known, methods = datasets(), choices("method")
@@ -164,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except DataError as error:
             print(f"left out: {str(error).splitlines()[0]}", flush=True)
             continue
-        folders = run_all(overrides, chosen)
+        folders = run_all(overrides, chosen, options.jobs)
         for method in chosen:
             row = line(dataset, method, [f for f in folders if _method(f) == method], bases)
             rows.append(row)
