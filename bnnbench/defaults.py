@@ -6,7 +6,7 @@ logistic regression of scikit-learn, and beside the constant prediction that kno
 are run on three of their splits, whose scores are averaged. Runs that are finished are not made again.
 
 It writes results/published/defaults.csv, a line per dataset and method, and exits with 1 if a run ended worse than the
-linear model, or did not end.
+linear model, by more than two standard errors of a score on so many test data, or did not end.
 """
 
 from __future__ import annotations
@@ -124,8 +124,26 @@ def line(dataset: str, method: str, folders: Sequence[Path], bases: Mapping[str,
     measure = main_measure(manifests[0], scores[0]).name
     row |= {"iterations": manifests[0].get("iterations"), "measure": measure}
     row |= {"score": _mean(s[measure] for s in scores), "nll": _mean(s["nll"] for s in scores)}
-    worse = row["score"] > row["linear"]
-    return {**row, "verdict": "worse than linear" if worse else "better"}
+    return {**row, "verdict": verdict(row["score"], row["linear"], measure, sum(_size(folder) for folder in folders))}
+
+
+def verdict(score: float, linear: float, measure: str, size: int) -> str:
+    """Return ``better`` or ``worse than linear``; ``equal`` to two standard errors of the score on `size` test data.
+
+    They are √(p(1 − p)/n) for an error p, and R/√(2n) for an RMSE R of Gaussian residuals.
+    """
+    error = math.sqrt(linear * (1 - linear) / size) if measure == "error" else linear / math.sqrt(2 * size)
+    if abs(score - linear) <= 2 * error:
+        return "equal"
+    return "better" if score < linear else "worse than linear"
+
+
+def _size(folder: Path) -> int:
+    """Return the number of test data of a run."""
+    from bnnbench.store import per_datum
+
+    kept = [per_datum.read(folder, "test", predictor, "nll") for predictor in ("posterior", "current")]
+    return next(len(values) for scores in kept for values in scores.values())
 
 
 def _split(folder: Path) -> str:
@@ -173,13 +191,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for method in chosen:
             row = line(dataset, method, [f for f in folders if _method(f) == method], bases)
             rows.append(row)
-            bad += row["verdict"] != "better"
+            bad += row["verdict"] not in ("better", "equal")
             score = f"{row['score']:.4g}, linear {row['linear']:.4g}" if "score" in row else ""
             print(f"{dataset:<14} {method:<18} {score:<28} {row['verdict']}", flush=True)
         if not options.datasets and options.methods is None:  # what there is so far, should it be stopped
             files.write(options.out, table(rows))
     files.write(options.out, table(rows))
-    print(f"{options.out}: {len(rows)} lines, {bad} not better than the linear model")
+    print(f"{options.out}: {len(rows)} lines, {bad} worse than the linear model")
     return 1 if bad else 0
 
 
