@@ -31,6 +31,7 @@ Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep
 130 interrupted. The same command again does what is left.
 """
 
+SWEEPERS = ("bnnbench", "basic")
 RERUN = "--experimental-rerun"  # of Hydra: it unpickles a file
 
 
@@ -81,6 +82,7 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
         raise ConfigError(f"{RERUN}: no flag of bnnbench: it runs code from a file. Give the overrides themselves.")
     for override in parsed.overrides:
         rest.remove(override)
+    _check(parsed.overrides)
     if mine.jobs is not None:
         parsed.overrides.append(f"hydra.launcher.n_jobs={mine.jobs}")
     about_hydra = any(re.match(r"[+~]*hydra[./=]", override) for override in parsed.overrides)
@@ -90,6 +92,23 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
     config_dir, parsed.config_dir, parsed.run = parsed.config_dir, None, False
     others = any(value for name, value in vars(parsed).items() if name != "overrides")
     return CommandLine(parsed.overrides, rest, [config_dir] if config_dir else [], not (others or about_hydra))
+
+
+def _check(overrides: Sequence[str]) -> None:
+    """Refuse a key given twice, and another program's sweeper, which would wait for a score that no run returns."""
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or key[:1] in ("+", "~"):
+            continue
+        if key in given:
+            raise ConfigError(f"{given[key]} {override}: '{key}' is given twice. Give it once.")
+        given[key] = override
+        if key == "hydra/sweeper" and value not in SWEEPERS:
+            raise ConfigError(
+                f"{override}: no run returns a score to another program's sweeper. `bnnbench tune` searches; "
+                "or leave hydra/sweeper out."
+            )
 
 
 def run_hydra(

@@ -7,12 +7,14 @@ ten times as long.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
+from support.cli import invoke
 
 from bnnbench.config.composition import conf_dir
 from bnnbench.errors import ConfigError
@@ -153,3 +155,21 @@ def test_a_wrong_value_is_named_with_what_is_allowed(override, message, composed
 )
 def test_a_good_value_is_taken(override, composed):
     check(changed(composed, override))
+
+
+@pytest.mark.parametrize(
+    "words", [("seed=1", "seed=2"), ("-m", "seed=0,1", "method=sgd", "seed=2"), ("method=sgd",) * 2]
+)
+def test_a_key_given_twice_is_refused(words: tuple[str, ...], here: Path) -> None:
+    key = words[-1].partition("=")[0]
+    refused = invoke("run", *words)
+    assert refused.exit_code == 1
+    assert f"'{key}' is given twice. Give it once." in refused.stderr and words[-1] in refused.stderr
+    assert not list(here.iterdir())
+
+
+def test_another_programs_sweeper_is_refused_before_the_first_run(here: Path) -> None:
+    refused = invoke("run", "-m", "hydra/sweeper=optuna", "seed=0,1")
+    assert refused.exit_code == 1
+    assert "hydra/sweeper=optuna: no run returns a score" in refused.stderr and "`bnnbench tune`" in refused.stderr
+    assert not list(here.iterdir())
