@@ -171,6 +171,7 @@ OTHERS = {
     "method.reference": "X",
     "dataset.budget.epochs": 1,
     "dataset.budget.batch_size": 1,
+    "dataset.budget.widths": [3],
     "dataset.valid_seed": 3,
     "temperature": 0.5,
     "members.burn_in": 3,
