@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -32,6 +33,11 @@ class StorageError(BnnbenchError):
 
 class DivergedError(BnnbenchError):
     """The loss or a parameter stopped being finite."""
+
+
+def visible(text: str) -> str:
+    """Return `text` with control characters written out: words from a file must not command the terminal."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) == "Cc" and c not in "\n\t" else c for c in text)
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ LISTS = ("methods", "models", "datasets", "schedules", "metrics", "experiments",
 
 def guarded(action: Callable[[], Any]) -> Any:
     """Run `action`; show an error that the user can mend in its own one or two lines and exit with its code."""
-    from bnnbench.errors import BnnbenchError
+    from bnnbench.errors import BnnbenchError, visible
 
     streams.open_closed()
     streams.replace_unknown()
@@ -27,7 +27,7 @@ def guarded(action: Callable[[], Any]) -> Any:
             done = action()
         return _flushed(done)
     except BnnbenchError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {visible(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

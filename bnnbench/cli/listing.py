@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bnnbench.cli.common import LISTS
 from bnnbench.config.composition import choices, conf_dir
 from bnnbench.config.plugins import names
-from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
+from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean, visible
 
 if TYPE_CHECKING:
     from bnnbench.store.frame import Run
@@ -144,19 +144,17 @@ def _runs(results: Path) -> Rows:
     if not results.exists():
         return []
     from bnnbench.store.find import find_runs
-    from bnnbench.store.frame import load_run
+    from bnnbench.store.frame import read_folders
 
     try:
         folders = find_runs(results)
     except BnnbenchError:  # none there
         return []
-    rows = []
-    for folder in folders:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                rows.append(_run(load_run(folder)))
-        except (BnnbenchError, OSError) as error:  # a damaged or a foreign folder hides no other
-            print(f"left out: {error}", file=sys.stderr)
+    with warnings.catch_warnings(action="ignore"):
+        runs, damage = read_folders(folders)
+        rows = [_run(run) for run in runs]
+    for reason in damage:
+        print(f"left out: {visible(reason)}", file=sys.stderr)
     return rows
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,10 @@ import yaml
 
 from bnnbench.config.composition import labels
 from bnnbench.config.renamed import current_config
-from bnnbench.errors import BnnbenchError
+from bnnbench.errors import BnnbenchError, visible
 from bnnbench.store.find import HEADER, find_runs, is_damaged_run, is_run
 from bnnbench.store.manifest import Manifest
-from bnnbench.tasks.measures import COLUMNS, measures_of
+from bnnbench.tasks.measures import COLUMNS, RANGES, measures_of
 
 LONGEST_CONFIG = 1_000_000  # characters; that of a run has some thousand
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
@@ -101,11 +102,12 @@ def load_run(folder: str | Path) -> Run:
         raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
-    config = current_config(config)
+    config = current_config(_visible(config))
     manifest = Manifest.read(folder)
     columns = list(dict.fromkeys([*COLUMNS, *measures_of(manifest)]))
     metrics = _read_metrics(folder / "metrics.csv", columns, finished=manifest.finished)
     budget = manifest.iterations
+    _check_rows(metrics, budget, manifest.finished, folder / "metrics.csv")
     if manifest.finished and budget is not None and not metrics["iteration"].max() >= budget:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
         raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
@@ -171,16 +173,22 @@ def read_runs(paths: Sequence[str | Path] | str | Path) -> tuple[list[Run], list
     Raises:
         BnnbenchError: as `find_runs`, or every run is damaged.
     """
+    runs, damage = read_folders(find_runs(paths))
+    if not runs:
+        raise BnnbenchError(damage[0])
+    return runs, damage
+
+
+def read_folders(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
+    """Return every readable run among `folders`, and for each of the others what is wrong with it."""
     runs, damage = [], []
-    for folder in find_runs(paths):
+    for folder in folders:
         try:
             runs.append(load_run(folder))
         except BnnbenchError as error:
             damage.append(str(error))
         except Exception as error:  # whatever a folder holds, it hides no other
             damage.append(f"{folder}: damaged ({type(error).__name__}: {' '.join(str(error).split())[:200]}).")
-    if not runs:
-        raise BnnbenchError(damage[0])
     return runs, damage
 
 
@@ -203,7 +211,9 @@ def varying(flat: Sequence[Mapping[str, Any]], without: Sequence[str] = ()) -> l
 
 def comparable(value: Any) -> str:
     """Return the same text for the same setting: 1 and 1.0 are one number, however they are typed; True is another."""
-    return repr(float(value)) if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**1023:  # beyond, float() fails
+        return repr(float(value))
+    return repr(value)
 
 
 def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.DataFrame:
@@ -218,6 +228,8 @@ def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.Data
         return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in columns})
     try:
         header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
+        if len(set(header)) < len(header):
+            raise ValueError("its head names a column twice")
         if not set(HEADER) <= set(header):
             raise ValueError(f"its head lacks {', '.join(sorted(set(HEADER) - set(header)))}")
         if lines and len(lines[-1]) < len(header):
@@ -234,6 +246,34 @@ def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.Data
     except (ValueError, csv.Error) as error:
         raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
     return rows[[*columns, *(column for column in rows if column not in columns)]]
+
+
+def _check_rows(rows: pd.DataFrame, budget: int | None, finished: bool, path: Path) -> None:
+    """Raise BnnbenchError unless these are rows that a run can have written."""
+    iteration = rows["iteration"]
+    wrong = ~((iteration >= 0) & (iteration % 1 == 0) & (iteration <= (math.inf if budget is None else budget)))
+    if wrong.any():
+        raise BnnbenchError(
+            f"{path}: iteration {iteration[wrong].iloc[0]:g}, which a run of {budget or '?'} iterations does not have."
+        )
+    for name, (low, high) in RANGES.items():
+        beyond = (rows[name] < low) | (rows[name] > high * (1 + 1e-9))
+        if beyond.any():
+            raise BnnbenchError(f"{path}: {name} {rows[name][beyond].iloc[0]:g}; it lies between {low:g} and {high:g}.")
+    chains = [chain for chain in rows["chain"].unique() if not (chain == "all" or str(chain).isdecimal())]
+    if chains:
+        raise BnnbenchError(f"{path}: chain {visible(str(chains[0]))[:40]!r}; chains are 0, 1, … or all.")
+    if finished and rows.duplicated(list(HEADER)).any():
+        raise BnnbenchError(f"{path}: rows are there twice (of one iteration, chain, split and predictor).")
+
+
+def _visible(node: Any) -> Any:
+    """Return what a file holds with the control characters in its words written out."""
+    if isinstance(node, dict):
+        return {_visible(key): _visible(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_visible(value) for value in node]
+    return visible(node) if isinstance(node, str) else node
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Manifest(dict[str, Any]):
         """
         path = folder / NAME
         try:
-            content = json.loads(path.read_text("utf-8")) if path.is_file() else None  # a pipe would keep us waiting
+            text = path.read_text("utf-8") if path.is_file() else "null"  # a pipe would keep us waiting
+            content = json.loads(text, parse_int=_whole)
         except (OSError, ValueError, RecursionError):  # killed at the wrong instant
             return cls()
         if not isinstance(content, dict):
@@ -73,3 +74,8 @@ class Manifest(dict[str, Any]):
         """The commit of the source, with ``+`` if files differed from it."""
         value = self.get("git_commit")
         return value if isinstance(value, str) else None
+
+
+def _whole(digits: str) -> int | float:
+    """Return a whole number, as a real one where it is too large to be computed with."""
+    return int(digits) if len(digits) < 300 else float(digits)

@@ -99,6 +99,7 @@ MEASURES = _table(
 )
 COLUMNS = (*KEYS, *MEASURES)
 SECONDS = Measure("seconds", "train", "s", decimals=1, more_is_better=False, of="training")  # train_seconds of a run
+RANGES = {"error": (0, 1), "brier": (0, 2), "ece": (0, 1), "auroc": (0, 1), "rmse": (0, math.inf), "sparsity": (0, 1)}
 BESIDE_THE_SCORE = ("nll", "ece")  # shown next to a task's main measure where nobody says which
 # By task, on every split that has labels.
 RECORDED = {"classification": ("error", "nll", "brier", "ece"), "regression": ("rmse", "nll")}
