@@ -79,7 +79,7 @@ CASES: list[Case] = [
         "run TINY method=sgld prior.variance=1e-30 method.optimizer.lr=1e-2",
         "prior|lr",
     ),
-    no("a search beyond α = 1", TUNE + "'" + OPT + "alpha=interval(0.9,1.5)'", "alpha must lie.*1.5"),
+    no("a search beyond α = 1", TUNE + "'" + OPT + "alpha=interval(0.9,1.5)'", "alpha must lie"),
     no("a search from λ = 0", TUNE + "'" + OPT + "lambda_=interval(0,1)'", "lambda_"),
     no("a search through temperatures below 0", TUNE + "'temperature=choice(1,-1)'", "temperature=-1"),
     no("a search with Γ of a V that is held", TUNE + "'" + OPT + "gamma=choice(none,exact)'", "gamma=exact.*v_adapt"),

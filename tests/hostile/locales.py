@@ -43,7 +43,7 @@ CASES: list[Case] = [
     fresh("ls figures in C", "ls figures", C),
     fresh("ls runs with all letters in C", "ls runs", C, "sgld", setup=labelled()),
     fresh("ls runs with all letters in ASCII", "ls runs", STRICT, "sgld", setup=labelled()),
-    fresh("compare with all letters in C", "compare {results} --out t.md", C, "SGLD", setup=labelled()),
+    fresh("compare with all letters in C", "compare {results} --out t.md", C, "sgld", setup=labelled()),
     fresh("compare in ASCII", "compare {results} --by method.optimizer.lr", STRICT, "lr"),
     fresh(
         "collect with all letters in a code page", "collect {results} --out t.csv", CODEPAGE, "read 3", setup=labelled()
@@ -99,7 +99,7 @@ CASES: list[Case] = [
     no("a minus of a word processor", T + "–force", "–force"),
     no("blanks that do not break", (*T.split(), "seed=\u00a03x"), "seed"),
     yes("runs in folders that are no UTF-8: ls", "ls runs", "sgld", setup=odd_folders),
-    yes("runs in folders that are no UTF-8: compare", "compare {results}", "SGLD", setup=odd_folders),
+    yes("runs in folders that are no UTF-8: compare", "compare {results}", "sgld", setup=odd_folders),
     yes("runs in folders that are no UTF-8: collect", "collect {results} --out t.csv", "read 3", setup=odd_folders),
     yes("runs in folders that are no UTF-8: collected to stdout", "collect {results}", "read 3", setup=odd_folders),
     yes("runs in folders that are no UTF-8: plot", "plot {results} --out f.svg", "f.svg", setup=odd_folders),

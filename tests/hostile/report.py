@@ -8,6 +8,7 @@ WORDS choose the cases whose id holds one of them. Another version of the packag
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -31,6 +32,8 @@ def run_all(cases: Sequence[Case], jobs: int) -> list[dict[str, Any]]:
     def work(server: Server) -> None:
         for case in todo_of(todo):
             results[case.id] = server.run(case.id)
+            if results[case.id]["verdict"] != "ok":
+                print(f"{case.id} — {results[case.id]['verdict']}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as ready, ThreadPoolExecutor(jobs) as pool, Server(Path(ready)) as first:
         others = [Server(Path(ready)) for _ in range(jobs - 1)]
@@ -62,9 +65,16 @@ def main() -> int:
     parser.add_argument("words", nargs="*")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--failures", type=Path, help="a file for all that is not ok, with commands and outputs")
+    parser.add_argument("--outcomes", type=Path, help="a JSON file that keeps outcomes: those run now replace theirs")
     given = parser.parse_args()
     cases = [c for c in all_cases().values() if not given.words or any(word in c.id for word in given.words)]
     outcomes = run_all(cases, given.jobs)
+    if given.outcomes is not None:
+        kept = json.loads(given.outcomes.read_text("utf-8")) if given.outcomes.exists() else {}
+        kept |= {one["id"]: one for one in outcomes}
+        given.outcomes.write_text(json.dumps(kept), "utf-8")
+        cases = [case for case in all_cases().values() if case.id in kept]
+        outcomes = [kept[case.id] for case in cases]
     print(f"{len(cases)} hostile inputs against {bnnbench.__file__}\n")
     kinds = [f"{KINDS[case.kind]} {case.kind}" for case in cases]
     print(table("kind", list(dict.fromkeys(kinds)), kinds, outcomes) + "\n")
