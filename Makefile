@@ -10,7 +10,7 @@ UNPATCHED := tests/cli/test_cli_run.py tests/sweeps/test_sweep_processes.py \
 	tests/sweeps/test_sweep_failures.py::test_a_divergence_is_its_own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick crash-test bench clean
+.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick defaults crash-test bench clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ figures: $(STAMP) ## the figures of papers, or FIG=psgld_a9a alone; `bnnbench ls
 
 figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 minutes on 2 cores
 	$(BIN)/python -m bnnbench.paper --quick $(FIG)
+
+defaults: $(STAMP) ## every method on every dataset, as it comes, against a linear model; about an hour on 2 cores
+	$(BIN)/python -m bnnbench.defaults
 
 crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers
 	PYTHONPATH=tests $(BIN)/python -m support.crash --kills $(or $(KILLS),100)
