@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from bnnbench.cli import networks, results, run, tune
+from bnnbench.cli import networks, results, run, streams, tune
 from bnnbench.cli.common import LISTS, complete_among, guarded
 from bnnbench.cli.data import data_app
 
+
+class _Group(TyperGroup):
+    """The verbs; what they print before any of them begins, such as help, meets closed and full streams too."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        streams.open_closed()
+        streams.replace_unknown()
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            streams.silence(sys.stdout)
+            typer.echo(f"error: standard output could not be written: {error.strerror or error}.", err=True)
+            sys.exit(1)
+
+
 app = typer.Typer(
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

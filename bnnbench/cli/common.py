@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -35,8 +37,21 @@ def guarded(action: Callable[[], Any]) -> Any:
     except BrokenPipeError:  # `bnnbench ls | head -1`: the reader has seen enough
         streams.silence(sys.stdout)
     except OSError as error:  # a folder that cannot be written, a full disk
-        typer.echo(f"error: {error.filename}: {error.strerror}." if error.filename else f"error: {error}", err=True)
+        typer.echo(f"error: {visible(_said_by_the_system(error))}", err=True)
     raise typer.Exit(1)
+
+
+def _said_by_the_system(error: OSError) -> str:
+    """Return which file or stream the system refused, and why."""
+    place = error.filename2 or error.filename  # the second is the name that a file should have been given
+    if place:
+        return f"{place}: {error.strerror}."
+    if error.errno == errno.ENOENT:  # what os.getcwd() raises
+        return "the working directory is no longer there. Go to another one."
+    if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EDQUOT):  # files are named by those who write them
+        streams.silence(sys.stdout)
+        return f"standard output could not be written: {error.strerror}."
+    return str(error)
 
 
 def _flushed(done: Any) -> Any:
@@ -55,6 +70,11 @@ def _flushed(done: Any) -> Any:
         streams.silence(sys.stdout)
         raise BnnbenchError(f"standard output could not be written: {error.strerror or error}.") from None
     return done
+
+
+def no_screen() -> None:
+    """Let matplotlib draw into files alone, whatever screen $MPLBACKEND asks for."""
+    os.environ["MPLBACKEND"] = "agg"
 
 
 def _as_note(otherwise: Callable[..., None]) -> Callable[..., None]:

@@ -73,6 +73,7 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
             raise ConfigError(f"{unknown[0]}: no such flag.{did_you_mean(unknown[0], flags)}")
         raise ConfigError(f"{message}. Flags: {', '.join(flags)}.")
 
+    arguments = [_as_typed(word) for word in arguments]
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ours.add_argument("-j", "--jobs")
     parser.error = ours.error = refuse  # type: ignore[method-assign]  # argparse's own is a dozen lines of usage
@@ -109,6 +110,20 @@ def _check(overrides: Sequence[str]) -> None:
                 f"{override}: no run returns a score to another program's sweeper. `bnnbench tune` searches; "
                 "or leave hydra/sweeper out."
             )
+
+
+def _as_typed(word: str) -> str:
+    """Return a word of the command line as UTF-8, whatever the locale has made of it.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not any("\udc80" <= letter <= "\udcff" for letter in word):
+        return word
+    try:
+        return os.fsencode(word).decode("utf-8")
+    except UnicodeError:
+        raise ConfigError(f"{word.encode(errors='backslashreplace').decode()}: not UTF-8. Type it anew.") from None
 
 
 def run_hydra(

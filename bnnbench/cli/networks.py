@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bnnbench.cli.common import guarded
+from bnnbench.cli.common import guarded, no_screen
 
 Device = Annotated[str, typer.Option(help="auto | cpu | cuda | cuda:1")]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
@@ -37,6 +37,7 @@ def sparsity_command(
     """Show error and remaining weights against the threshold of log α for dropping weights, without retraining."""
 
     def action() -> None:
+        no_screen()
         from bnnbench.deploy.sparsity_curve import GRID, parse_thresholds, sparsity_curve
 
         grid = GRID if thresholds is None else parse_thresholds(thresholds)

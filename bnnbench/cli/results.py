@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bnnbench.cli.common import choice, complete_among, guarded, words
+from bnnbench.cli.common import choice, complete_among, guarded, no_screen, words
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, MEASURES, SECONDS
 
 # Written out, since the modules that own them import pandas and numpy.
@@ -45,6 +45,7 @@ def plot_command(
     """Draw learning curves, by default the test score against iterations, in the style of the pSGLD paper."""
 
     def action() -> None:
+        no_screen()
         from bnnbench.analysis.plots import plot_curves
         from bnnbench.errors import ConfigError
 

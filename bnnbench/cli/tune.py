@@ -10,6 +10,7 @@ import typer
 from bnnbench.cli.common import complete_among, guarded
 from bnnbench.tasks.measures import MEASURES, judging
 
+MOST = 100_000  # trials
 METRICS = tuple(measure.name for measure in judging(MEASURES.values()))
 
 
@@ -55,6 +56,8 @@ def tune_command(
     def action() -> None:
         from bnnbench.errors import BnnbenchError, ConfigError
 
+        if trials > MOST:
+            raise ConfigError(f"--trials {trials}: input should be at most {MOST}.")
         for name, value, least in (("trials", trials, 1), ("seed", seed, 0), ("jobs", jobs, 1)):
             if value is not None and value < least:
                 raise ConfigError(f"--{name} {value}: input should be {least} or more.")

@@ -43,6 +43,10 @@ def translate(error: Exception) -> Exception:
         return ConfigError("-m goes with none of --run, --cfg and --info: they are for one run.")
     if isinstance(error, yaml.YAMLError | UnicodeDecodeError | RecursionError):
         return ConfigError(f"{_file_read_in(error) or 'a yaml file'}: {_fault(error)}")
+    if isinstance(error, ValueError) and str(error).startswith(("Invalid defaults list", "range() arg 3")):
+        return ConfigError(f"{str(error).rstrip('.')}.")
+    if isinstance(error, OSError) and str(error).startswith("Invalid loaded object type"):
+        return ConfigError(f"{_file_read_in(error) or 'a yaml file'}: it holds no keys with values.")
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, OmegaConfBaseException) and "is not in struct" in str(cause):
         allowed = [str(k) for k in cause.parent_node] if isinstance(cause.parent_node, Mapping) else []

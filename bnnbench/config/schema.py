@@ -50,6 +50,12 @@ def _reachable(folder: str) -> str:
     return folder
 
 
+def _each_once(names: list[Any]) -> list[Any]:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise PydanticCustomError("twice", f"input should name {twice[0]} once")
+    return names
+
+
 Folder = Annotated[str, MinLen(1), pydantic.AfterValidator(_reachable)]
 FolderName = Annotated[str, pydantic.AfterValidator(_one_folder)]
 
@@ -75,7 +81,7 @@ class Evaluation(_Strict):
     """When and on what a run is evaluated."""
 
     every: Count | None  # iterations; None: a fraction of the run
-    splits: list[Literal["valid", "test"]]
+    splits: Annotated[list[Literal["valid", "test"]], pydantic.AfterValidator(_each_once)]
     ood: list[str]  # names of datasets
     ece_bins: Annotated[Count, Le(100_000)]
     metrics: list[str | dict[str, Any]]  # further ones, by name, or name and options

@@ -43,6 +43,11 @@ def restore(parts: Parts, checkpoint: dict[str, Any]) -> tuple[int, list[Row], C
             f"device={parts.device.type}: this run was begun on {checkpoint['device']}, and noise is not the same on "
             f"both. Continue it with device={checkpoint['device']}, or begin anew with --force."
         )
+    if checkpoint["iteration"] > parts.iterations:
+        raise ConfigError(
+            f"checkpoint.pt: iteration {checkpoint['iteration']} of a run of {parts.iterations}: it is another run's. "
+            "Begin anew with --force."
+        )
     part = "chains"
     try:
         parts.chains.load_state_dict(checkpoint["chains"])

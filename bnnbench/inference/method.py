@@ -114,6 +114,9 @@ def check_method(method: Method, prior: RunPrior) -> None:
         raise ConfigError(f"method.optimizer.lr={lr}: single precision holds 1e-37 to 1e38.")
     if options.get("temperature") == "1/N":
         options["temperature"] = 1.0
+    if isinstance(given := options.get("v_adapt"), str) and given not in (BURN_IN, "always") and not given.isdecimal():
+        hint = did_you_mean(given, (BURN_IN, "always"))
+        raise ConfigError(f"method.optimizer.v_adapt={given}: input should be a whole number or a word.{hint}")
     if options.get("v_adapt") == BURN_IN:
         options["v_adapt"] = 2
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bnnbench.errors import ConfigError
 from bnnbench.layers.base import HasKL
 from bnnbench.layers.normalisation import NORMS
 
@@ -111,10 +112,18 @@ def kl(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> Tensor:
     """
 
     def read(network: nn.Module) -> Tensor:
-        terms = [layer.kl() for layer in layers_with_kl(network)]
+        terms = [_scalar(layer.kl(), cast(nn.Module, layer)) for layer in layers_with_kl(network)]
         return torch.stack(terms).sum() if terms else next(network.parameters()).new_zeros(())
 
     return with_state(network, state, read)
+
+
+def _scalar(value: Any, layer: nn.Module) -> Tensor:
+    """Return what a layer's ``kl()`` gave, once it is sure to be one number."""
+    if not isinstance(value, Tensor) or value.ndim:
+        given = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise ConfigError(f"{type(layer).__module__}.{type(layer).__qualname__}.kl() returned {given}, not a scalar.")
+    return value
 
 
 class _Read(nn.Module):

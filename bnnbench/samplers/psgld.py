@@ -80,6 +80,10 @@ class PSGLD(Optimizer):
             raise ValueError(f"alpha must lie in [0, 1], got {alpha}")
         if not lambda_ > 0:
             raise ValueError(f"lambda_ (λ) must be > 0, got {lambda_}")
+        if not 1e-37 < lambda_ < 1e37:  # 1/λ bounds G
+            raise ValueError(
+                f"lambda_ (λ) must lie between 1e-37 and 1e37, which single precision holds, got {lambda_}"
+            )
         for name, value, allowed in (
             ("v_gradient", v_gradient, ("likelihood", "posterior")),
             ("v_start", v_start, ("zero", "first_square")),

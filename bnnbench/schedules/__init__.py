@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from bnnbench.config import plugins
+from bnnbench.config.schema import MOST
 from bnnbench.config.signatures import check_options
 from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
@@ -69,8 +69,9 @@ def _checked(name: str, multiplier: Callable[[int], float], iteration: int) -> f
     """Return what a user's own schedule gives at `iteration`; ConfigError if it raises, or that is no number >= 0."""
     with called(f"schedule.name={name}: factor({iteration}, …)"):
         value = multiplier(iteration)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigError(f"schedule.name={name}: factor({iteration}, …) is {value!r}; it must be a number >= 0.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
+        shown = "too large" if isinstance(value, int) and value > MOST else repr(value)
+        raise ConfigError(f"schedule.name={name}: factor({iteration}, …) is {shown}; it must be a number >= 0.")
     return value
 
 

@@ -59,9 +59,21 @@ def read(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     if isinstance(content, dict):
         schema_of(content, path)
         content = current(content)
-    if not isinstance(content, dict) or not content.keys() >= set(PARTS):
+    if not isinstance(content, dict) or not content.keys() >= set(PARTS) or not _sound(content):
         raise DamagedError(f"{path} is damaged and cannot be read. Run it once more.")
     return content
+
+
+def _sound(content: Mapping[str, Any]) -> bool:
+    """Whether the parts that are read here, and not by their owners, are of the kind that is written."""
+    chains = content["chains"]
+    counts = [content[name] for name in ("iteration", "chain_count", "csv_bytes")]
+    return (
+        all(isinstance(count, int) and count >= 0 for count in counts)
+        and isinstance(content["rows"], list)
+        and isinstance(chains, dict)
+        and all(isinstance(chains.get(name), dict) for name in ("parameters", "buffers"))
+    )
 
 
 def current(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +146,8 @@ def _check_sums(path: Path) -> None:
         FileNotFoundError: no such file.
         DamagedError: it is not what was written.
     """
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting
+        raise DamagedError(f"{path} is no file. Run it once more.")
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()

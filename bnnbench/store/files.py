@@ -16,6 +16,10 @@ def replacing(target: Path) -> Iterator[Path]:
         _create(partial)
         yield partial
         os.replace(partial, target)
+    except OSError as error:
+        if error.filename is None:  # of a write, as on a full disk
+            error.filename = str(target)
+        raise
     finally:
         with contextlib.suppress(OSError):  # a disk that lets nothing be removed is not what went wrong
             partial.unlink(missing_ok=True)
@@ -40,7 +44,7 @@ def write(target: Path, text: str) -> None:
     """Replace `target` by `text`; its folder is made if need be."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with replacing(target) as partial:
-        partial.write_text(text, "utf-8")
+        partial.write_text(text, "utf-8", errors="backslashreplace")  # a folder's name may be no UTF-8
 
 
 def drop_partials(target: Path) -> None:

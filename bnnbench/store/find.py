@@ -27,7 +27,7 @@ def is_run(folder: Path) -> bool:
     if not all(re.search(rf"^{key}:", text, re.MULTILINE) for key in ("dataset", "model", "method")):
         return False
     if header.endswith("\n"):
-        return set(HEADER) <= set(header.strip().split(","))
+        return set(HEADER) <= {word.strip('"') for word in header.strip().split(",")}
     return (folder / "manifest.json").is_file()  # died before its first evaluation
 
 

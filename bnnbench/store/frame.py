@@ -24,6 +24,7 @@ import yaml
 from bnnbench.config.composition import labels
 from bnnbench.config.renamed import current_config
 from bnnbench.errors import BnnbenchError, visible
+from bnnbench.store import sources
 from bnnbench.store.find import HEADER, find_runs, is_damaged_run, is_run
 from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS, RANGES, measures_of
@@ -142,7 +143,7 @@ def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the rows of `runs`, at least one, as `load` describes them."""
-    flat = [flatten(run.config) for run in runs]
+    flat = [flatten(run.config) | _files(run) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
     recorded = {column for run in runs for column in run.metrics}
     frames = []
@@ -274,6 +275,12 @@ def _visible(node: Any) -> Any:
     if isinstance(node, list):
         return [_visible(value) for value in node]
     return visible(node) if isinstance(node, str) else node
+
+
+def _files(run: Run) -> dict[str, str]:
+    """Return a digest of the data and code of the user's that `run` has read, where it recorded them."""
+    read = sources.digest(run.manifest)
+    return {} if read is None else {"dataset.files": read}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Case:
             the setup has made.
         refused: whether the command must end with an error of a few lines, rather than do what was asked.
         says: a regular expression that the message, or else the output, must match, line breaks being spaces.
-        setup: edits what surrounds the command: files, limits of the process.
+        setup: edits what surrounds the command; what it returns, if that can be called, then limits the process.
         check: looks at what is left.
         env: environment variables; None removes one.
         cwd: where the command runs.

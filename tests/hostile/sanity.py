@@ -56,7 +56,12 @@ CASES: list[Case] = [
     no("a negative label", OWN, "mine.data.*-1", **data(y="np.arange(40) % 2 - 1")),
     no("a label of one half", OWN, "mine.data", **data(y="np.arange(40) % 2 / 2")),
     yes("labels that are truths", OWN, "", **data(y="np.arange(40) % 2 == 1"), check=numbers),
-    yes("labels as real numbers", OWN, "", **data(y="(np.arange(40) % 2).astype(float)"), check=numbers),
+    no(
+        "labels as real numbers",
+        OWN,
+        "integer labels",
+        **data(y="(np.arange(40) % 2).astype(float)"),
+    ),
     yes("classes that do not occur", OWN, "", **data(classes="7"), check=numbers),
     yes(
         "one class in training",

@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -109,17 +110,46 @@ def judge(case: Case, place: Place, code: int | None, out: str, err: str) -> tup
     return "ok", ""
 
 
+class Pipe:
+    """A pipe that is read as it fills."""
+
+    def __enter__(self) -> Pipe:
+        self._read_end, self.write_end = os.pipe()
+        self._parts: list[bytes] = []
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._read_end)
+
+    def listen(self) -> None:
+        """Start to read; the writing end is left to the child."""
+        os.close(self.write_end)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def text(self) -> str:
+        """Return all that was written, once nobody writes any more."""
+        self._reader.join(10)
+        return b"".join(self._parts).decode("utf-8", "replace")
+
+    def _read(self) -> None:
+        while part := os.read(self._read_end, 65536):
+            self._parts.append(part)
+
+
 SETUP = 251  # exit code of a case whose own setup failed
 
 
 def execute(case: Case, place: Place) -> tuple[int | None, str, str, float]:
     """Return exit code (minus the signal, None after `LIMIT`), output, errors and seconds of a case."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with Pipe() as out, Pipe() as err:  # no files: their length may be limited, too
         begun = time.monotonic()
         sys.stdout.flush()
         child = os.fork()
         if child == 0:
-            _be_the_command(case, place, out.fileno(), err.fileno())
+            _be_the_command(case, place, out.write_end, err.write_end)
+        for pipe in (out, err):
+            pipe.listen()
         code, limit = None, begun + LIMIT * (1 if case.name != "ready" else 5)
         while code is None and time.monotonic() < limit:
             done, status = os.waitpid(child, os.WNOHANG)
@@ -132,11 +162,7 @@ def execute(case: Case, place: Place) -> tuple[int | None, str, str, float]:
             os.killpg(child, signal.SIGKILL)  # it and its workers
         if code is None:
             os.waitpid(child, 0)
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode("utf-8", "replace"))
-        return code, texts[0], texts[1], seconds
+        return code, out.text(), err.text(), seconds
 
 
 def _be_the_command(case: Case, place: Place, out: int, err: int) -> NoReturn:
@@ -151,8 +177,7 @@ def _be_the_command(case: Case, place: Place, out: int, err: int) -> NoReturn:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         os.dup2(out, 1)
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-        if case.setup is not None:
-            case.setup(place)
+        limit = None if case.setup is None else case.setup(place)
         argv, cwd = [written_out(word, place) for word in case.argv], written_out(case.cwd, place)
         for key, value in case.env.items():
             if value is None:
@@ -166,6 +191,8 @@ def _be_the_command(case: Case, place: Place, out: int, err: int) -> NoReturn:
         elif case.stdout:
             os.dup2(os.open(case.stdout, os.O_WRONLY), 1)
         sys.stdout.flush()
+        if callable(limit):
+            limit()
         if case.fresh:  # -P: the folder is not the first place to import from, as for the installed command
             os.execve(sys.executable, [sys.executable, "-P", "-m", "bnnbench", *argv], os.environ)
         if case.stdout == "closed":

@@ -104,7 +104,7 @@ def sources(*entries: Any) -> Callable[[Place], None]:
 
 
 def anew(name: str, words: list[str], change: Callable[[Place], Any]) -> Case:
-    return yes(name, tuple(words), "changed|differ|no longer|other", setup=then(words, change), check=again)
+    return yes(name, tuple(words), "changed|differ|no longer|other|not what", setup=then(words, change), check=again)
 
 
 def still(name: str, words: list[str], change: Callable[[Place], Any]) -> Case:
@@ -129,7 +129,13 @@ CASES: list[Case] = [
     still("the time of a file alone", OWN_DATA, touch(ROWS)),
     still("the time of the code alone", OWN_MODEL, touch(NET)),
     still("a file that is gone", OWN_DATA, lambda place: (place.tmp / ROWS).unlink()),
-    still("a helper that is gone", OWN_DATA, lambda place: (place.tmp / "mine/helper.py").unlink()),
+    no(
+        "a helper that is gone",
+        tuple(OWN_DATA),
+        "helper",
+        setup=then(OWN_DATA, lambda place: (place.tmp / "mine/helper.py").unlink()),
+        check=once,
+    ),
     still("a file beside the code", OWN_MODEL, lambda place: place.write("mine/notes.txt", "x")),
     still("a module that nobody imports", OWN_MODEL, lambda place: place.write("mine/other.py", "x = 1\n")),
     still("the label of a method of one's own", CONFIG_DIR, rewrite("my/method/own.yaml", "label: Own", "label: Our")),
@@ -180,7 +186,7 @@ CASES: list[Case] = [
     after(
         "collect tells both apart",
         "collect {results}/adhoc",
-        "source",
+        "dataset.files",
         OWN_DATA,
         lambda place: (rewrite(ROWS, "5,7", "5,8")(place), _again(place, OWN_DATA)),
     ),
@@ -196,7 +202,7 @@ CASES: list[Case] = [
     after(
         "export of a network whose code has changed",
         "export {adhoc} --allow-code mine",
-        "changed|differ|no longer",
+        "changed|differ|no longer|not what",
         OWN_MODEL,
         rewrite(NET, "Tanh", "ReLU"),
     ),
@@ -221,7 +227,7 @@ CASES: list[Case] = [
     after(
         "export of a run whose data have changed",
         "export {adhoc} --allow-code mine",
-        "changed|differ|no longer",
+        "changed|differ|no longer|not what",
         OWN_DATA,
         rewrite(ROWS, "5,7", "5,8"),
     ),
@@ -229,7 +235,7 @@ CASES: list[Case] = [
         "a start from a run that was made anew",
         "run iterations=2 eval.every=1 threads=1 batch_size=5 method=sgd "
         "dataset.divide=1 model.name=mine.net ~model.widths ~model.activation method.init_from={adhoc}",
-        "changed|differ|no longer|other",
+        "changed|differ|no longer|other|not what",
         OWN_MODEL,
         lambda place: _start_and_change(place),
     ),

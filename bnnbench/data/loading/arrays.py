@@ -27,6 +27,9 @@ def as_tensor(values: Any, where: str) -> Tensor:
         DataError: words, objects or masked values: which number stands for them is the dataset's to say.
     """
     if isinstance(values, Tensor):
+        kinds = {"quantised": values.is_quantized, "nested": values.is_nested, "meta": values.is_meta}
+        if odd := [kind for kind, holds in kinds.items() if holds]:
+            raise DataError(f"{where} is a {odd[0]} tensor. Give a plain one, with values.")
         return (values.detach() if values.layout == torch.strided else values.detach().to_dense()).clone()
     if hasattr(values, "toarray"):  # a sparse matrix of scipy
         values = values.toarray()

@@ -116,7 +116,13 @@ def _load(
                 f"{name}: inputs of shape {tuple(x.shape[1:])}, but those of '{source.name}' have {in_shape}. "
                 "Choose a set of the same shape."
             )
-        return prepare(x)
+        ready = prepare(x)
+        if not ready.isfinite().all():
+            raise DataError(
+                f"{name}: inputs beyond what single precision holds once they are divided by "
+                f"dataset.divide={settings.divide:g}. Take another."
+            )
+        return ready
 
     ready = {
         name: Split(prepared(f"{source.name} ({name})", x), targets.transform(y)).to(device)
@@ -142,7 +148,8 @@ def fetch_data(name: str, root: str | None = None) -> list[str]:
     source, folder = find_source(name), data_root(root)
     if not hasattr(source.module, "fetch"):
         return [f"{name}: nothing to fetch."]
-    source.module.fetch(folder)
+    with called(f"{name}: fetch(root)"):
+        source.module.fetch(folder)
     return [f"{name}: fetched into {folder}"]
 
 
@@ -155,7 +162,13 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
     source, folder = find_source(name), data_root(root)
     if not hasattr(source.module, "verify"):
         return [f"{name}: has no checks of its own."]
-    return [f"{name}: {line}" for line in source.module.verify(folder)]
+    with called(f"{name}: verify(root)"):
+        lines = source.module.verify(folder)
+    if not isinstance(lines, list | tuple):
+        raise DataError(
+            f"{name}: verify(root) returned a {type(lines).__name__}; it must return lines, a list of words."
+        )
+    return [f"{name}: {line}" for line in lines]
 
 
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -169,8 +182,8 @@ def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) ->
         size = f" of {len(loaded)}" if isinstance(loaded, tuple | list) else ""
         raise DataError(f"{where}: load() returned a {type(loaded).__name__}{size}; it must return x and y: (x, y).")
     x, y = (as_tensor(values, f"{where}: {name}") for name, values in zip("xy", loaded, strict=True))
-    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
-        raise DataError(f"{where}: x [n, …] and y [n] with n > 0 expected, {list(x.shape)} and {list(y.shape)} found.")
+    if x.ndim < 2 or y.ndim != 1 or len(x) != len(y) or x.numel() == 0:
+        raise DataError(f"{where}: x [n, …], not empty, and y [n] expected, {list(x.shape)} and {list(y.shape)} found.")
     if x.is_complex() or y.is_complex():
         raise DataError(f"{where}: complex numbers. Give real ones: real and imaginary parts side by side, say.")
     if x.is_floating_point() and not x.isfinite().all():
