@@ -78,8 +78,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         folder.fail(str(error))
         raise
     except OSError as error:  # most likely a full disk
-        place = error.filename2 or error.filename or folder.path
-        why = f"{place}: {error.strerror or error}. What was recorded stays; run again."
+        why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
         with contextlib.suppress(OSError):
             folder.fail(why)  # two small files: removing a partial one may have made room
         raise StorageError(why) from error

@@ -17,7 +17,7 @@ def replacing(target: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, target)
     except OSError as error:
-        if error.filename is None:  # of a write, as on a full disk
+        if error.filename is None and error.strerror is not None:  # of a write, as on a full disk
             error.filename = str(target)
         raise
     finally:

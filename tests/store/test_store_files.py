@@ -73,7 +73,8 @@ def test_a_run_of_a_later_version_is_refused_in_a_line_and_left_alone(compose: C
 
 
 def state(**more: Any) -> dict[str, Any]:
-    return dict.fromkeys(checkpoint.PARTS, 0) | {"csv_bytes": 10} | more
+    chains: dict[str, Any] = {"parameters": {}, "buffers": {}}
+    return dict.fromkeys(checkpoint.PARTS, 0) | {"csv_bytes": 10, "rows": [], "chains": chains} | more
 
 
 def test_a_checkpoint_of_a_later_version_is_refused_and_not_started_over(tmp_path: Path) -> None:
