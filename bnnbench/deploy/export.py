@@ -198,7 +198,7 @@ def _save(content: Any, path: Path) -> None:
     try:
         checkpoint.save(content, path)
     except OSError as error:
-        raise BnnbenchError(f"{path.parent}: {error.strerror or error}.") from error
+        raise BnnbenchError(f"{path}: {error.strerror or error}.") from error
 
 
 def _size(state: State) -> int:

@@ -17,6 +17,9 @@ from bnnbench.config.plugins import PACKAGE
 from bnnbench.errors import BnnbenchError, ConfigError
 
 
+MOST_THREADS = 4096  # as of the setting `threads`
+
+
 def choose_device(name: str) -> torch.device:
     """Return the device called `name`; ``auto`` is the first GPU if there is one.
 
@@ -50,9 +53,19 @@ def threads_for(threads: Literal["auto"] | int) -> int:
     """Return the number of threads; ``auto`` is OMP_NUM_THREADS, or else every core that the process may use."""
     if threads != "auto":
         return threads
-    if os.environ.get("OMP_NUM_THREADS", "").isdigit():  # the user's own choice
-        return int(os.environ["OMP_NUM_THREADS"])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return chosen_outside() or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def chosen_outside() -> int | None:
+    """Return $OMP_NUM_THREADS, the user's own choice, if it is a number of threads."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return (
+        int(given)
+        if given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_THREADS and len(given) < 10
+        else None
+    )
 
 
 def synchronise(device: torch.device) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -106,7 +105,7 @@ def _with_threads_of(path: Path, config: RunConfig) -> tuple[RunConfig, str]:
     if not goes_on or config.threads != "auto" or not isinstance(begun, int) or begun < 1:
         return config, ""
     present = machine.threads_for("auto")
-    if begun == present or os.environ.get("OMP_NUM_THREADS", "").isdigit():
+    if begun == present or machine.chosen_outside() is not None:
         return config, ""
     remark = f"goes on with {begun} thread{'s' * (begun > 1)}, as it began; here threads=auto would be {present}"
     return replace(config, threads=begun), remark

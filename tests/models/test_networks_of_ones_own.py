@@ -78,7 +78,8 @@ def test_a_chain_beside_another_is_the_chain_alone(net: str, nets: None) -> None
 
 
 def test_what_is_frozen_stays(nets: None) -> None:
-    assert invoke("run", *TINY, "model.name=mine.nets.frozen", "chains=2", "method=psgld").exit_code == 0
+    tiny = (word for word in TINY if not word.startswith("method="))
+    assert invoke("run", *tiny, "model.name=mine.nets.frozen", "chains=2", "method=psgld").exit_code == 0
     (folder,) = Path("results/adhoc").iterdir()
     trained = torch.load(folder / "checkpoint.pt", weights_only=True)["chains"]["parameters"]
     from mine.nets import frozen  # type: ignore[import-not-found]

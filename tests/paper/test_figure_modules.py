@@ -175,6 +175,7 @@ def test_published_files_in_the_repository_are_small_and_finished() -> None:
             "manifest.json",
             "metrics.csv",
             "sparsity.csv",
+            "per_datum.npz",
         }
         assert sum(file.stat().st_size for file in run.iterdir()) < 200_000
     for table in root.rglob("*.csv"):
