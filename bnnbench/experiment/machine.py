@@ -16,7 +16,6 @@ import torch
 from bnnbench.config.plugins import PACKAGE
 from bnnbench.errors import BnnbenchError, ConfigError
 
-
 MOST_THREADS = 4096  # as of the setting `threads`
 
 
