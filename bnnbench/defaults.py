@@ -37,8 +37,8 @@ class Baseline:
     """What needs no network: scores on the test split, in the target's units; NLL in nats per datum.
 
     Attributes:
-        linear, linear_nll: of ridge regression (RMSE), its noise from the training residuals, or of logistic regression
-            (error). Their penalty is chosen on training data alone.
+        linear, linear_nll: of ridge regression (RMSE), its penalty chosen on the training data and its noise from their
+            residuals, or of logistic regression (error) under N(0, 1) on its coefficients.
         constant: of the training mean, or of the most frequent class.
     """
 
@@ -73,20 +73,21 @@ def baseline(overrides: Sequence[str]) -> Baseline:
     test = data.evaluation["test"]
     x, y = data.train.x.flatten(1).numpy(), data.train.y.numpy()
     test_x, test_y = test.x.flatten(1).numpy(), test.y.numpy()
+    constant = float(data.targets.constant_score(data.train.y, test.y))
     if data.targets.name == "regression":
         model = RidgeCV(np.logspace(-3, 3, 13)).fit(x, y)
         scale = data.targets.target_std
         rmse = math.sqrt(np.mean((model.predict(test_x) - test_y) ** 2))
         variance = np.mean((model.predict(x) - y) ** 2)
         nll = 0.5 * math.log(2 * math.pi * variance) + rmse**2 / (2 * variance) + math.log(scale)
-        return Baseline(scale * rmse, nll, scale * math.sqrt(np.mean((y.mean() - test_y) ** 2)))
+        return Baseline(scale * rmse, nll, constant)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 100 steps of L-BFGS are enough for a baseline
         classifier = LogisticRegression(max_iter=100).fit(x, y)
     log_p = classifier.predict_log_proba(test_x)
     wrong = float(np.mean(log_p.argmax(1) != test_y))
     nll = -float(np.mean(log_p[np.arange(len(test_y)), test_y]))
-    return Baseline(wrong, nll, float(np.mean(np.bincount(y).argmax() != test_y)))
+    return Baseline(wrong, nll, constant)
 
 
 def run_all(overrides: Sequence[str], methods: Sequence[str], jobs: int | None = None) -> list[Path]:
@@ -194,9 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bad += row["verdict"] not in ("better", "equal")
             score = f"{row['score']:.4g}, linear {row['linear']:.4g}" if "score" in row else ""
             print(f"{dataset:<14} {method:<18} {score:<28} {row['verdict']}", flush=True)
-        if not options.datasets and options.methods is None:  # what there is so far, should it be stopped
-            files.write(options.out, table(rows))
-    files.write(options.out, table(rows))
+        files.write(options.out, table(rows))  # what there is so far, should it be stopped
     print(f"{options.out}: {len(rows)} lines, {bad} worse than the linear model")
     return 1 if bad else 0
 
@@ -207,8 +206,17 @@ def _method(folder: Path) -> str:
     return str(load_run(folder).config["method"]["name"])
 
 
-if __name__ == "__main__":
+def command(arguments: Sequence[str] | None = None) -> int:
+    """Do what `main` does, and return its exit code; 1 after an error, 130 if interrupted."""
     try:
-        sys.exit(main())
+        return main(arguments)
     except BnnbenchError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(command())

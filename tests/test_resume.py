@@ -18,6 +18,7 @@ from support import crash
 from support.records import change_manifest, manifest_of, numbers
 
 from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.experiment import machine
 from bnnbench.experiment.evaluation import Evaluator
 from bnnbench.experiment.run import run
 from bnnbench.store import folder as records
@@ -317,4 +318,6 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(
     assert used == 1 and f"begun with threads {here + 1}, now 1" in said
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # chosen too
     assert goes_on(raw, here + 1)[1] == 1
+    monkeypatch.setenv(machine.SHARE, "1")  # a sweep's choice, not the user's
+    assert goes_on(raw, here + 1)[1] == here + 1
     torch.set_num_threads(1)

@@ -30,21 +30,14 @@ from bnnbench.analysis.groups import Group, confounded, mixed, resolve_keys, spl
 from bnnbench.analysis.predictions import final_rows, measures_in
 from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, interval_over_data, mean
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.store import per_datum
+from bnnbench.store import per_datum, sources
 from bnnbench.store.frame import Run, flatten, read_runs
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_measure, measures_of
 
 PREDICTORS = ("best", "posterior", "current", "per_chain")
 
-TRAINING = (
-    "name",
-    "label",
-    "divide",
-    "center",
-    "valid",
-    "valid_seed",
-    "standardise_target",
-)  # leave the test set alone
+# Settings of a dataset that leave its test set alone; the name is the same within a table.
+TRAINING = ("name", "label", "divide", "center", "valid", "valid_seed", "standardise_target")
 UNIT = ("seed", "split", "chain")  # of a repetition; split of the dataset, which may be made several times
 Unit = tuple[str, str, str]
 
@@ -183,9 +176,10 @@ class _Scores:
 
     @property
     def test_set(self) -> str:
-        """The settings that say which data are the test data."""
+        """The settings, and the digest of the files, that say which data are the test data."""
         settings = {k: v for k, v in flatten(self.run.config).items() if k.startswith("dataset.")}
-        return repr(sorted((k, repr(v)) for k, v in settings.items() if k.split(".")[1] not in (*TRAINING, "budget")))
+        kept = sorted((k, repr(v)) for k, v in settings.items() if k.split(".")[1] not in (*TRAINING, "budget"))
+        return repr((kept, sources.digest(self.run.manifest, data_alone=True)))
 
     def per_datum(self, split: str, metric: str) -> dict[Unit, np.ndarray]:
         """Return repetition → the contribution of each datum of `split` to `metric`; {} if the run did not keep it."""

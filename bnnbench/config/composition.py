@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnnbench.config.aliases import refuse_bombs
 from bnnbench.config.hydra_errors import translate
 from bnnbench.config.plugins import PACKAGE
 from bnnbench.config.renamed import ALWAYS, current_config, current_overrides, tell_of
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-LARGEST_YAML = 100_000  # values of a user's file
 # Resolvers that Hydra caches, such as ${now:…}: one value for all configurations that this process composes.
 _resolved_once: list[DictConfig] = []
 
@@ -91,33 +91,8 @@ def config_loader(config_dirs: Sequence[str | Path] = ()) -> ConfigLoader:
     for given, folder in zip(config_dirs, folders, strict=True):
         if not os.path.isdir(folder):
             raise ConfigError(f"--config-dir {given}: no such folder. Give one that holds method/, model/ or the like.")
-        _refuse_bombs(Path(folder))
+        refuse_bombs(Path(folder))
     return _loader(tuple(folders))
-
-
-def _refuse_bombs(folder: Path) -> None:
-    """Raise ConfigError if a yaml file below `folder` has aliases of aliases that stand for more than memory holds."""
-    import yaml
-
-    for path in sorted(folder.rglob("*.yaml")):
-        try:
-            text = path.read_text("utf-8") if path.is_file() else ""
-            size = _size_of(yaml.compose(text), {}) if "*" in text and "&" in text else 0
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError):  # whoever reads it says so
-            continue
-        if size > LARGEST_YAML:
-            raise ConfigError(f"{path}: its aliases stand for {size} values. Write out what is needed.")
-
-
-def _size_of(node: Any, known: dict[int, int]) -> int:
-    """Return how many values a node of YAML has when its aliases are written out."""
-    if id(node) not in known:
-        known[id(node)] = 0  # of one that holds itself
-        parts = getattr(node, "value", None)
-        children = parts if isinstance(parts, list) else []
-        flat = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
-        known[id(node)] = 1 + sum(_size_of(part, known) for part in flat)
-    return known[id(node)]
 
 
 @functools.cache

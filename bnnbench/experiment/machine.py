@@ -17,6 +17,7 @@ from bnnbench.config.plugins import PACKAGE
 from bnnbench.errors import BnnbenchError, ConfigError
 
 MOST_THREADS = 4096  # as of the setting `threads`
+SHARE = "BNNBENCH_SHARE"  # set where $OMP_NUM_THREADS is a process's share of the cores in a sweep
 
 
 def choose_device(name: str) -> torch.device:
@@ -52,19 +53,20 @@ def threads_for(threads: Literal["auto"] | int) -> int:
     """Return the number of threads; ``auto`` is OMP_NUM_THREADS, or else every core that the process may use."""
     if threads != "auto":
         return threads
-    return chosen_outside() or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return chosen_outside() or usable
 
 
 def chosen_outside() -> int | None:
-    """Return $OMP_NUM_THREADS, the user's own choice, if it is a number of threads."""
+    """Return $OMP_NUM_THREADS if it is a number of threads."""
     given = os.environ.get("OMP_NUM_THREADS", "")
-    return (
-        int(given)
-        if given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_THREADS and len(given) < 10
-        else None
-    )
+    count = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+    return count if 1 <= count <= MOST_THREADS else None
+
+
+def threads_given() -> bool:
+    """Whether $OMP_NUM_THREADS is the user's own choice."""
+    return chosen_outside() is not None and SHARE not in os.environ
 
 
 def synchronise(device: torch.device) -> None:

@@ -21,7 +21,7 @@ from bnnbench.data import data_root
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
-from bnnbench.experiment.closing import doubts
+from bnnbench.experiment.doubts import doubts, tiny_inputs
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
@@ -105,7 +105,7 @@ def _with_threads_of(path: Path, config: RunConfig) -> tuple[RunConfig, str]:
     if not goes_on or config.threads != "auto" or not isinstance(begun, int) or begun < 1:
         return config, ""
     present = machine.threads_for("auto")
-    if begun == present or machine.chosen_outside() is not None:
+    if begun == present or machine.threads_given():
         return config, ""
     remark = f"goes on with {begun} thread{'s' * (begun > 1)}, as it began; here threads=auto would be {present}"
     return replace(config, threads=begun), remark
@@ -230,18 +230,6 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
     return done
 
 
-def _scale(config: RunConfig, parts: Parts) -> list[str]:
-    """Say where inputs of a user's own dataset are tiny after a division that another one's yaml may have asked for."""
-    divide = float(config.dataset.get("divide", 1))
-    largest = parts.data.train.x.abs().max().item()
-    if divide == 1 or largest >= 0.5:
-        return []
-    return [
-        f"dataset.divide={divide:g}: inputs of {config.dataset['name']} are at most {largest:.2g} after it. "
-        "Take dataset.divide=1, or dataset.center=standardise"
-    ]
-
-
 def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
     """Write the manifest, and announce the run."""
     temperature, num_data = parts.temperature, len(parts.data.train)
@@ -255,7 +243,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         if broken is not None:
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
     if "." in config.dataset["name"]:
-        warnings += _scale(config, parts)
+        warnings += tiny_inputs(parts)
     caveat = getattr(parts.optimizer, "caveat", None)
     if caveat is not None:
         warnings.append(f"method.optimizer: {caveat}")

@@ -51,9 +51,9 @@ def record(files: Iterable[str], modules: Iterable[str], root: Path) -> list[dic
     return kept
 
 
-def digest(manifest: Mapping[str, Any]) -> str | None:
-    """Return 8 hexadecimal digits for the content of all sources; None of a run that recorded none."""
-    kept = _sound(manifest)
+def digest(manifest: Mapping[str, Any], data_alone: bool = False) -> str | None:
+    """Return 8 hexadecimal digits for the content of all sources, or of the data files; None where none is recorded."""
+    kept = [one for one in _sound(manifest) if not (data_alone and one.get("module"))]
     if not kept:
         return None
     content = sorted((str(one.get("module") or Path(one["file"]).name), one["sha256"]) for one in kept)

@@ -172,7 +172,7 @@ OTHERS = {
     "dataset.budget.epochs": 1,
     "dataset.budget.batch_size": 1,
     "dataset.budget.widths": [3],
-    "dataset.budget.sgd_lr": 1,
+    "dataset.budget.lr": 1,
     "dataset.valid_seed": 3,
     "temperature": 0.5,
     "members.burn_in": 3,

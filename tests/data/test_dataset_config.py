@@ -23,7 +23,7 @@ def test_every_yaml_is_valid_and_gives_all_fields(path):
     config = resolved(path)
     check_dataset(config)
     assert {"name", "label", "divide", "center", "valid", "valid_seed", "budget"} <= set(config)
-    assert {"epochs", "batch_size"} <= set(config["budget"]) <= {"epochs", "batch_size", "widths", "sgd_lr"}
+    assert {"epochs", "batch_size"} <= set(config["budget"]) <= {"epochs", "batch_size", "widths", "lr"}
     undocumented = [line for line in path.read_text().splitlines() if "#" not in line]
     assert not undocumented
 

@@ -8,6 +8,7 @@ import pytest
 from support.fates import QUICK
 from support.records import numbers
 
+from bnnbench.experiment.machine import SHARE
 from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.launchers.local import Local, usable_cores
 
@@ -30,11 +31,16 @@ def processes(monkeypatch):
     return taken
 
 
+def share(threads):
+    """The environment of a process: so many threads, by nobody's choice."""
+    return {"OMP_NUM_THREADS": str(threads), SHARE: "1"}
+
+
 def test_the_cores_are_divided_among_the_processes(processes):
-    assert processes() == [{"OMP_NUM_THREADS": "1"}] * 8
-    assert processes(3) == [{"OMP_NUM_THREADS": "2"}] * 3
-    assert processes(devices=["cpu"] * 2) == [{"OMP_NUM_THREADS": "4"}] * 2  # no more processes than runs
-    assert processes(16) == [{"OMP_NUM_THREADS": "1"}] * 16
+    assert processes() == [share(1)] * 8
+    assert processes(3) == [share(2)] * 3
+    assert processes(devices=["cpu"] * 2) == [share(4)] * 2  # no more processes than runs
+    assert processes(16) == [share(1)] * 16
 
 
 def test_threads_that_were_asked_for_are_left_and_leave_room_for_fewer_processes(processes, monkeypatch):

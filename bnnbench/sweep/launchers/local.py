@@ -32,6 +32,8 @@ class Local(FuturesLauncher):
 
     def start(self, jobs: Sequence[Job]) -> str:
         """Decide the number of processes and the share of each; they start with their first run."""
+        from bnnbench.experiment.machine import SHARE
+
         gpus = visible_gpus() if any(str(job.raw["device"]) != "cpu" for job in jobs) else []
         share = usable_cores() // max((job.raw["threads"] for job in jobs if job.raw["threads"] != "auto"), default=1)
         wanted = self.n_jobs if isinstance(self.n_jobs, int) else len(gpus) or max(1, share)
@@ -42,7 +44,7 @@ class Local(FuturesLauncher):
         threads = max(1, usable_cores() // self.slots)
         self._pool = []
         for number in range(self.slots):
-            environment = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads)}
+            environment = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(threads), SHARE: "1"}
             if hides:
                 environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
             self._pool.append(_Slot(environment, Path(self._folder.name) / f"worker-{number}.log"))

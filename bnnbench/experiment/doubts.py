@@ -1,4 +1,4 @@
-"""What is said of a finished run whose numbers deserve a doubt."""
+"""What is said of a run whose numbers deserve a doubt."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def doubts(parts: Parts, rows: Sequence[Row], per_datum: Mapping[tuple[str, str,
     if parts.approximation.takes_iterates:
         found += [_few(rows), _alike(parts, per_datum)]
     return [line for line in found if line is not None]
+
+
+def tiny_inputs(parts: Parts) -> list[str]:
+    """Return a line where inputs are tiny after a division, which another dataset's yaml may have asked for."""
+    divide = float(parts.config.dataset.get("divide", 1))
+    largest = parts.data.train.x.abs().max().item()
+    if divide == 1 or largest >= 0.5:
+        return []
+    return [
+        f"dataset.divide={divide:g}: inputs of {parts.config.dataset['name']} are at most {largest:.2g} after it. "
+        "Take dataset.divide=1, or dataset.center=standardise"
+    ]
 
 
 def _few(rows: Sequence[Row]) -> str | None:
