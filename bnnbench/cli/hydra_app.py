@@ -99,8 +99,8 @@ def _check(overrides: Sequence[str]) -> None:
     """Refuse a key given twice, and another program's sweeper, which would wait for a score that no run returns."""
     given: dict[str, str] = {}
     for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or key[:1] in ("+", "~"):
+        key, equals, value = override.lstrip("+").partition("=")
+        if not equals or key.startswith("~"):
             continue
         if key in given:
             raise ConfigError(f"{given[key]} {override}: '{key}' is given twice. Give it once.")

@@ -119,6 +119,8 @@ def _unknown_key(key: str, allowed: list[str], known: Sequence[str] = ()) -> Con
         return ConfigError(f"{key}: the prior sets it, 1/(N s²). Take prior.variance=… instead.")
     hint = did_you_mean(last, {*allowed, *(() if parent else GROUPS)})
     elsewhere = [k for k in known if k.rpartition(".")[2] == last]  # `lr=` for `method.optimizer.lr=`
+    # A dataset's budget holds what other keys take where nobody chooses; it is those that one sets.
+    elsewhere = [k for k in elsewhere if not k.startswith("dataset.budget.")] or elsewhere
     if elsewhere:
         hint = f" Did you mean {' or '.join(elsewhere[:3])}?"
     more = f"\nAn option that its yaml leaves out is added with a plus: +{key}=…" if parent in PLUGINS else ""

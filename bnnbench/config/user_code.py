@@ -14,15 +14,16 @@ FRAMES = 3  # of the user's that are shown
 
 
 @contextmanager
-def called(what: str, asked: str = "") -> Iterator[None]:
-    """Turn an exception out of the user's code, within a ``with`` block, into a ConfigError; one of our own passes.
+def called(what: str, asked: str = "", kind: type[BnnbenchError] = ConfigError) -> Iterator[None]:
+    """Turn an exception out of the user's code, within a ``with`` block, into one of `kind`; one of our own passes.
 
     Args:
         what: was called, for the message: "model.name=nets.wide: build()".
         asked: a sentence on what the protocol asks.
+        kind: ConfigError where the run is not possible at all; DataError where another run of a sweep may be.
 
     Raises:
-        ConfigError: what was raised, where in the user's files, innermost last.
+        BnnbenchError: what was raised, where in the user's files, innermost last.
     """
     try:
         yield
@@ -36,9 +37,7 @@ def called(what: str, asked: str = "") -> Iterator[None]:
             frames = [f"{error.filename}, line {error.lineno}"]
         said = (str(error).splitlines() or [""])[0]
         end = f" {asked}" if asked else ""
-        raise ConfigError(
-            f"{what} raised {type(error).__name__}: {said}{end}\n  in {'; '.join(frames[-FRAMES:])}"
-        ) from error
+        raise kind(f"{what} raised {type(error).__name__}: {said}{end}\n  in {'; '.join(frames[-FRAMES:])}") from error
 
 
 def _users(error: BaseException) -> list[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import cast
 
 import torch
@@ -23,10 +24,7 @@ SINGLE, DOUBLE = 4, 8  # bytes
 COPIES = 3  # of a checkpoint on the disk: the last, the one before, and the one being written
 KL_TENSORS = 4  # of the size of a stochastic layer's parameters, while their KL is differentiated; measured
 NARROW = 0.8  # of what there is; a run that needs more is warned of
-CGROUPS = (  # limit, use; of Linux's versions 2 and 1
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
-)
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -123,18 +121,35 @@ def memory_available(device: torch.device) -> int | None:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     found = []
-    try:
-        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+    with suppress(OSError, ValueError):
+        for line in (PROC / "meminfo").read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(1024 * int(line.split()[1]))
-    except (OSError, ValueError):
-        pass
-    for limit, use in CGROUPS:
-        try:
+    for limit, use in _limits_of_groups():
+        with suppress(OSError, ValueError):  # no such file, or no limit: "max"
             found.append(int(limit.read_text("ascii")) - int(use.read_text("ascii")))
-        except (OSError, ValueError):  # no such version, or no limit: "max"
-            continue
+    with suppress(ImportError, OSError, ValueError):  # ulimit -v
+        import resource
+
+        if (most := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
+            pages = int((PROC / "self" / "statm").read_text("ascii").split()[0])
+            found.append(most - pages * resource.getpagesize())
     return min((size for size in found if size > 0), default=None)
+
+
+def _limits_of_groups() -> Iterator[tuple[Path, Path]]:
+    """Yield the files of limit and use of every control group around this process, of Linux's versions 2 and 1."""
+    groups = ["0::/", "1:memory:/"]  # inside a container its own group may be mounted as the root
+    with suppress(OSError):
+        groups += (PROC / "self" / "cgroup").read_text("utf-8").splitlines()
+    for number, controllers, path in (group.split(":", 2) for group in groups if group.count(":") >= 2):
+        for place in (PurePosixPath(path), *PurePosixPath(path).parents):
+            if number == "0":
+                folder = CGROUPS / place.relative_to("/")
+                yield folder / "memory.max", folder / "memory.current"
+            elif controllers == "memory":
+                folder = CGROUPS / "memory" / place.relative_to("/")
+                yield folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes"
 
 
 def tensors_kept(rule: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) -> int:

@@ -25,7 +25,7 @@ from bnnbench.experiment.doubts import doubts, tiny_inputs
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
-from bnnbench.experiment.stopping import heard
+from bnnbench.experiment.stopping import Stop, heard
 from bnnbench.experiment.timing import Clock
 from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
@@ -45,6 +45,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         DataError: a data file is missing or wrong; nothing was written.
         DivergedError: loss or parameters stopped being finite; what was recorded stays, with error.txt.
         BnnbenchError: the folder is in use by another process.
+        KeyboardInterrupt: it was asked to stop; what was done is kept.
     """
     console = console or make_console(records=True)
     config = check(raw)
@@ -68,8 +69,9 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"note: {remark}", highlight=False, soft_wrap=True)
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
-        with machine.memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
-            rows, sparsity = _train(config, parts, folder, console)
+        with heard() as stop:
+            with machine.memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
+                rows, sparsity = _train(config, parts, folder, stop, console)
     except KeyboardInterrupt:
         folder.interrupt()
         raise
@@ -92,6 +94,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     for doubt in folder.manifest.get("doubts") or []:
         console.print(f"note: {doubt}", highlight=False, soft_wrap=True)
     console.print(f"results: {folder.path}", soft_wrap=True, highlight=False)
+    if stop.asked:  # in the last step: this run is done, the next one of a sweep must not begin
+        raise KeyboardInterrupt
     return folder.path
 
 
@@ -111,8 +115,14 @@ def _with_threads_of(path: Path, config: RunConfig) -> tuple[RunConfig, str]:
     return replace(config, threads=begun), remark
 
 
-def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> tuple[list[Row], list[Row]]:
-    """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv."""
+def _train(
+    config: RunConfig, parts: Parts, folder: RunFolder, stop: Stop, console: Console
+) -> tuple[list[Row], list[Row]]:
+    """Train, evaluate and record; return the rows of the last evaluation and those of sparsity.csv.
+
+    Raises:
+        KeyboardInterrupt: `stop` was asked, before the last step; a checkpoint is written.
+    """
     state = folder.resume(anew=config.force)
     iteration, rows = 0, list[Row]()
     clock = Clock(parts.device)
@@ -135,7 +145,7 @@ def _train(config: RunConfig, parts: Parts, folder: RunFolder, console: Console)
     every = config.eval.every or parts.iterations
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
-    with heard() as stop, contextlib.closing(reporter):
+    with contextlib.closing(reporter):
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)

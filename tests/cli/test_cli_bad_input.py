@@ -15,7 +15,7 @@ NO_CHOICE = [
     ("experiment=typo", "experiment=typo: no such choice. Allowed: bbb_mnist"),
     ("dataset=boston", "dataset=uci dataset.name=boston"),
     ("lr=0.1", r"lr: no such key. Did you mean method\.optimizer\.lr\?"),
-    ("widths=[3]", r"widths: no such key. Did you mean .*model\.widths\?"),
+    ("widths=[3]", r"widths: no such key. Did you mean model\.widths\?"),
     ("method=null", "method, .* take the name of a choice, not null"),
     ("method=", "method=: no such choice. Allowed: adam"),
 ]

@@ -148,7 +148,7 @@ def fetch_data(name: str, root: str | None = None) -> list[str]:
     source, folder = find_source(name), data_root(root)
     if not hasattr(source.module, "fetch"):
         return [f"{name}: nothing to fetch."]
-    with called(f"{name}: fetch(root)"):
+    with called(f"{name}: fetch(root)", kind=DataError):
         source.module.fetch(folder)
     return [f"{name}: fetched into {folder}"]
 
@@ -162,7 +162,7 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
     source, folder = find_source(name), data_root(root)
     if not hasattr(source.module, "verify"):
         return [f"{name}: has no checks of its own."]
-    with called(f"{name}: verify(root)"):
+    with called(f"{name}: verify(root)", kind=DataError):
         lines = source.module.verify(folder)
     if not isinstance(lines, list | tuple):
         raise DataError(
@@ -174,7 +174,7 @@ def verify_data(name: str, root: str | None = None) -> list[str]:
 def _raw(source: Source, folder: Path, part: str, options: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the dataset's raw data as tensors, checked: x [n, *shape] and y [n]."""
     where = f"{source.name} ({part})"
-    with called(f"dataset.name={source.name}: load(root, {part!r})"):
+    with called(f"dataset.name={source.name}: load(root, {part!r})", kind=DataError):
         loaded = source.load(folder, part, **options)
     if isinstance(loaded, Split):
         loaded = loaded.x, loaded.y
