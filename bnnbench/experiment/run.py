@@ -69,9 +69,9 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"note: {remark}", highlight=False, soft_wrap=True)
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
-        with heard() as stop:
-            with machine.memory_told(), layer_stream(derive_seed(config.seed, 0, "layers"), parts.device):
-                rows, sparsity = _train(config, parts, folder, stop, console)
+        stream = layer_stream(derive_seed(config.seed, 0, "layers"), parts.device)
+        with heard() as stop, machine.memory_told(), stream:
+            rows, sparsity = _train(config, parts, folder, stop, console)
     except KeyboardInterrupt:
         folder.interrupt()
         raise
