@@ -160,3 +160,28 @@ def test_memory_that_runs_out_all_the_same_is_told_in_two_lines() -> None:
     with pytest.raises(BnnbenchError, match=r"^not enough memory") as caught, machine.memory_told():
         torch.empty(2**50)
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("group", "limits", "free"),
+    [
+        ("0::/a/b", {"memory.max": "max", "a/memory.max": 7 * GIB, "a/b/memory.max": "max"}, 5 * GIB),
+        ("0::/a/b", {"a/memory.max": 9 * GIB, "a/b/memory.max": 6 * GIB}, 4 * GIB),
+        ("4:cpu,cpuacct:/x\n3:memory:/y", {"memory/y/memory.limit_in_bytes": 3 * GIB}, GIB),
+        ("0::/gone", {"memory.max": 8 * GIB}, 6 * GIB),
+    ],
+)
+def test_limits_of_all_groups_around_a_process_count(
+    group: str, limits: dict[str, Any], free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(group + "\n")
+    for name, value in limits.items():
+        file = tmp_path / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{value}\n")
+        used = file.with_name({"memory.max": "memory.current"}.get(file.name, "memory.usage_in_bytes"))
+        used.write_text(f"{2 * GIB}\n")
+    monkeypatch.setattr(needs, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(needs, "CGROUPS", tmp_path / "cgroup")
+    assert needs.memory_available(torch.device("cpu")) == free

@@ -18,7 +18,7 @@ Compose = Callable[..., dict[str, Any]]
 @pytest.mark.parametrize(
     ("first", "second", "keys"),
     [
-        ((), ("seed=1", "name=x", "device=cpu", "eval.ece_bins=7", "method.reference=x"), []),
+        ((), ("seed=1", "name=x", "device=cpu", "method.reference=x"), []),
         ((), ("method.label=X",), ["method.label"]),
         (("iterations=50",), ("iterations=60", "epochs=3"), ["iterations"]),
         ((), ("iterations=50",), ["iterations"]),  # epochs has an effect in one of them alone

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.records import manifest_of, numbers
 
+from bnnbench.errors import BnnbenchError
 from bnnbench.experiment.divergence import DivergenceGuard
 from bnnbench.experiment.stopping import heard
 
@@ -59,7 +60,7 @@ def test_checkpoints_are_written_between_evaluations(
     untouched = numbers(run_small(*words, "name=untouched"))
     with monkeypatch.context() as patch:
         patch.setattr(DivergenceGuard, "add", killed)
-        with pytest.raises(RuntimeError, match="a kill"):
+        with pytest.raises(BnnbenchError, match="a kill"):
             run_small(*words, "name=killed")
         assert numbers(run_small(*words, "name=killed")) == untouched
     assert steps == 110 + 40  # resumed at 100
@@ -99,3 +100,23 @@ def test_an_earlier_handler_hears_it_too() -> None:
             assert stop.asked and calls == [1]
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_stop_in_the_last_step_ends_a_sweep_and_not_the_run(
+    run_small: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    steps, add = 0, DivergenceGuard.add
+
+    def counted(guard: DivergenceGuard, *loss: object) -> bool:
+        nonlocal steps
+        steps += 1
+        if steps == 140:
+            os.kill(os.getpid(), signal.SIGINT)
+        return add(guard, *loss)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DivergenceGuard, "add", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_small("method=sgd", "name=stopped")
+    assert steps == 140
+    (folder,) = (tmp_path / "results" / "stopped").iterdir()
+    assert manifest_of(folder)["status"] == "finished"

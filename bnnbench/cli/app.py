@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +24,11 @@ class _Group(TyperGroup):
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
-            streams.silence(sys.stdout)
-            typer.echo(f"error: standard output could not be written: {error.strerror or error}.", err=True)
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                sys.stderr.write(f"error: {error.strerror}: `ulimit -n` is too low for this command.\n")
+            else:
+                streams.silence(sys.stdout)
+                sys.stderr.write(f"error: standard output could not be written: {error.strerror or error}.\n")
             sys.exit(1)
 
 

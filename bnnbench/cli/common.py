@@ -26,7 +26,11 @@ def guarded(action: Callable[[], Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _as_note(warnings.showwarning)
-            done = action()
+            try:
+                done = action()
+            except SystemExit:  # Hydra's help ends the process
+                _flushed(None)
+                raise
         return _flushed(done)
     except BnnbenchError as error:
         typer.echo(f"error: {visible(str(error))}", err=True)

@@ -32,6 +32,7 @@ Exit code: 0 done; 1 an error; 75 another process is writing the run (of a sweep
 """
 
 SWEEPERS = ("bnnbench", "basic")
+LONGEST = 2000  # values in a word: Hydra's parser takes time with their square
 RERUN = "--experimental-rerun"  # of Hydra: it unpickles a file
 
 
@@ -96,9 +97,18 @@ def read_words(arguments: Sequence[str]) -> CommandLine:
 
 
 def _check(overrides: Sequence[str]) -> None:
-    """Refuse a key given twice, and another program's sweeper, which would wait for a score that no run returns."""
+    """Refuse what Hydra would take amiss.
+
+    A key given twice, lists so long that it would read them for minutes, and another program's sweeper, which would
+    wait for a score that no run returns.
+    """
     given: dict[str, str] = {}
     for override in overrides:
+        if (count := override.count(",") + 1) > LONGEST:
+            raise ConfigError(
+                f"{override[:40]}…: {count} values; at most {LONGEST} are read from a word. Give range(0,{count}), or a "
+                "yaml file by --config-dir."
+            )
         key, equals, value = override.lstrip("+").partition("=")
         if not equals or key.startswith("~"):
             continue

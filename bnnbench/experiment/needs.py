@@ -167,9 +167,9 @@ def tensors_kept(rule: Callable[[list[nn.Parameter]], torch.optim.Optimizer]) ->
             else:
                 parameter.grad = torch.ones(8)
                 optimizer.step()
-    except Exception:  # rather a guess than no run
+        values = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
+    except (Exception, SystemExit):  # rather a guess than no run
         return 2
-    values = [v for state in optimizer.state.values() for v in state.values() if isinstance(v, Tensor)]
     return math.ceil(sum(v.numel() for v in values if v.numel() >= 8) / 8)
 
 

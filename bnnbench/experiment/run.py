@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from bnnbench.config.chosen import departures
 from bnnbench.config.schema import RunConfig
+from bnnbench.config.user_code import called
 from bnnbench.data import data_root
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
@@ -70,7 +71,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
         stream = layer_stream(derive_seed(config.seed, 0, "layers"), parts.device)
-        with heard() as stop, machine.memory_told(), stream:
+        with heard() as stop, machine.memory_told(), stream, called("training"):
             rows, sparsity = _train(config, parts, folder, stop, console)
     except KeyboardInterrupt:
         folder.interrupt()
@@ -79,7 +80,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         folder.fail(str(error))
         raise
     except OSError as error:  # most likely a full disk
-        why = f"{folder.path}: {error.strerror or error}. What was recorded stays; run again."
+        place = error.filename if isinstance(error.filename, str) else folder.path
+        why = f"{place}: {error.strerror or error}. What was recorded stays; run again."
         with contextlib.suppress(OSError):
             folder.fail(why)  # two small files: removing a partial one may have made room
         raise StorageError(why) from error
@@ -287,7 +289,9 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         score=parts.task.score,
         measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,
-        sources=sources.record(parts.data.files, sources.modules_of(folder.raw), data_root(config.data.root)),
+        sources=sources.record(
+            parts.data.files, sources.modules_of(folder.raw), data_root(config.data.root), config.method.init_from
+        ),
         **machine.describe(parts.device, parts.threads),
     )
     shown = "" if temperature is None else f", T = {temperature:.3g}"

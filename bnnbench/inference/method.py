@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from bnnbench.config import plugins
 from bnnbench.config.schema import Method, RunConfig
 from bnnbench.config.signatures import check_options
+from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError, did_you_mean
 from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
@@ -120,10 +121,8 @@ def check_method(method: Method, prior: RunPrior) -> None:
     if options.get("v_adapt") == BURN_IN:
         options["v_adapt"] = 2
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
-    try:  # the optimisers check their own ranges when constructed
-        rule([nn.Parameter(torch.zeros(1))], **options, **_accepted(rule, {"num_data": 1, "noise": Noise([0])}))
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(f"method.optimizer: {error}") from None
+    supplied = _accepted(rule, {"num_data": 1, "noise": Noise([0])})
+    _made(rule, name, [nn.Parameter(torch.zeros(1))], options | supplied)  # it checks its own ranges
 
 
 def build_chains(
@@ -241,10 +240,29 @@ def build_optimizer(
         options["v_adapt"] = max(burn_in, math.ceil(2 * steps_per_epoch))
     options = check_options(rule, options, supplied=SUPPLIED, where="method.optimizer")
     supplied = _accepted(rule, {"num_data": potential.num_data, "noise": noise})
+    return _made(rule, str(method.optimizer["name"]), groups, options | supplied)
+
+
+def _made(rule: type[Optimizer], name: str, parameters: Any, options: Mapping[str, Any]) -> Optimizer:
+    """Return the update rule on `parameters`.
+
+    Raises:
+        ConfigError: it refuses a value, some only on a network of this size; a rule of the user's that fails, or that
+            has not let its base class take the parameters.
+    """
     try:
-        return rule(groups, **options, **supplied)
-    except (ValueError, RuntimeError) as error:  # checks that depend on the size of the network
+        made = rule(parameters, **options)
+    except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"method.optimizer: {error}") from None
+    except (Exception, SystemExit) as error:
+        with called(f"method.optimizer.name={name}: {rule.__name__}()"):
+            raise error
+    if not isinstance(getattr(made, "param_groups", None), list) or not isinstance(getattr(made, "state", None), dict):
+        raise ConfigError(
+            f"method.optimizer.name={name}: {rule.__name__}() does not call super().__init__(params, defaults), by "
+            "which an optimiser of torch takes its parameters."
+        )
+    return made
 
 
 def _accepted(rule: type[Optimizer], values: Mapping[str, Any]) -> dict[str, Any]:

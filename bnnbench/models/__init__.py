@@ -17,7 +17,7 @@ from bnnbench.config.signatures import check_options
 from bnnbench.config.user_code import called
 from bnnbench.errors import ConfigError
 from bnnbench.models._init import check_scheme, initialise
-from bnnbench.models._probe import check_build, check_conduct, check_outputs
+from bnnbench.models._probe import check_build, check_conduct, check_graph, check_outputs
 
 __all__ = ["build_network", "check_model", "initialise"]
 
@@ -46,6 +46,7 @@ def build_network(
         check_outputs(network, tuple(in_shape), outputs, str(model["name"]))
     if probe and "." in model["name"]:
         check_conduct(network, tuple(in_shape), str(model["name"]))
+        check_graph(network, tuple(in_shape), str(model["name"]))
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(state)
             again = _built(build, tuple(in_shape), outputs, options, str(model["name"]))
@@ -58,8 +59,12 @@ def build_network(
 def _built(
     build: Callable[..., nn.Module], in_shape: tuple[int, ...], outputs: int, options: dict[str, Any], name: str
 ) -> nn.Module:
-    with called(f"model.name={name}: build()"):
-        network = build(in_shape, outputs, **options)
+    try:
+        with called(f"model.name={name}: build()"):
+            network = build(in_shape, outputs, **options)
+    except (OverflowError, RuntimeError, TypeError) as error:  # sizes beyond what torch counts or holds
+        said = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"model.name={name}: it cannot be built with these options: {said}") from error
     if not isinstance(network, nn.Module):
         raise ConfigError(f"model.name={name}: build() returned a {type(network).__name__}, not an nn.Module.")
     return network

@@ -42,6 +42,26 @@ def check_outputs(network: nn.Module, in_shape: tuple[int, ...], outputs: int, n
         )
 
 
+def check_graph(network: nn.Module, in_shape: tuple[int, ...], name: str) -> None:
+    """Pass inputs through a user's `network` in training mode, and ask whether autograd can follow.
+
+    Raises:
+        ConfigError: the outputs do not depend on the parameters as far as autograd knows.
+    """
+    clone, state = copy.deepcopy(network).train(), torch.get_rng_state()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.set_rng_state(state)
+            y = clone(torch.randn(BATCH, *in_shape, generator=torch.Generator().manual_seed(0)))
+    except Exception:  # what it does with such inputs is for the run to find out
+        return
+    if any(p.requires_grad for p in clone.parameters()) and not y.requires_grad:
+        raise ConfigError(
+            f"model.name={name}: its outputs have no gradient: something between parameters and outputs cuts the "
+            "graph, such as detach(), no_grad() or a way through numpy."
+        )
+
+
 @torch.no_grad()
 def check_conduct(network: nn.Module, in_shape: tuple[int, ...], name: str) -> None:
     """Pass inputs through clones of a user's `network`, and compare what must not differ.

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from typing import Annotated, Literal
 
-from annotated_types import Gt, MinLen
+from annotated_types import Gt, Le, MaxLen, MinLen
 from torch import nn
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
@@ -16,7 +16,7 @@ def build(
     in_shape: tuple[int, ...],
     outputs: int,
     *,
-    widths: Annotated[list[Annotated[int, Gt(0)]], MinLen(1)],
+    widths: Annotated[list[Annotated[int, Gt(0), Le(10**12)]], MinLen(1), MaxLen(1000)],
     activation: Literal["relu", "tanh", "silu"] = "relu",
 ) -> nn.Module:
     """Return h_l = a(W_l h_{l−1} + b_l) with h_0 the flattened input; [batch, *in_shape] → [batch, outputs].

@@ -112,7 +112,18 @@ def load_run(folder: str | Path) -> Run:
     if manifest.finished and budget is not None and not metrics["iteration"].max() >= budget:
         last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
         raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
+    if manifest.finished and (lost := _rows_lost(metrics, manifest.get("final"))):
+        raise BnnbenchError(f"{folder / 'metrics.csv'}: no last row of {lost}: a part of it is lost.")
     return Run(folder, config, manifest, metrics)
+
+
+def _rows_lost(metrics: pd.DataFrame, final: Any) -> str | None:
+    """Return which of a run's `final` rows, split/predictor/chain → values, is not in its table; None if all are."""
+    if not isinstance(final, Mapping) or not final or not len(metrics):
+        return None
+    last = metrics[metrics["iteration"] == metrics["iteration"].max()]
+    there = {"/".join(map(str, row)) for row in zip(last["split"], last["predictor"], last["chain"], strict=True)}
+    return next((str(name) for name in final if name not in there), None)
 
 
 def _why_no_run(folder: Path) -> str:

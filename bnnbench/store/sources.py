@@ -1,7 +1,7 @@
-"""What a run's numbers come from beside its settings: files of data, and the user's own code. Are they still the same?
+"""What a run's numbers come from beside its settings: files of data, the user's own code, and the run to start from.
 
-A manifest keeps size, time of change and SHA-256 of each. A file of the same size and time is taken for the same; else
-its digest decides. Nothing is imported for it.
+Are they still the same? A manifest keeps size, time of change and SHA-256 of each. A file of the same size and time is
+taken for the same; else its digest decides. Nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from bnnbench.store import checkpoint
 
 KEY = "sources"  # of the manifest
 ENVIRONMENT = "BNNBENCH_DATA"
@@ -29,15 +31,22 @@ def modules_of(config: Mapping[str, Any]) -> list[str]:
     found = []
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] not in named or not file or not file.endswith(".py"):
+        if name.partition(".")[0] not in named or not file or not file.endswith(".py") or not Path(file).is_file():
             continue
         if not any(Path(file).is_relative_to(folder) for folder in installed):
             found.append(name)
     return found
 
 
-def record(files: Iterable[str], modules: Iterable[str], root: Path) -> list[dict[str, Any]]:
-    """Return what the manifest keeps of data files, those below the data's folder `root` by their place in it."""
+def record(files: Iterable[str], modules: Iterable[str], root: Path, start: str | None = None) -> list[dict[str, Any]]:
+    """Return what the manifest keeps of the sources of a run.
+
+    Args:
+        files: of data; those below `root` are kept by their place in it.
+        modules: of code.
+        root: the data's folder.
+        start: the folder of the run whose parameters this one starts from.
+    """
     kept = []
     for file in files:
         path, base = Path(file), Path(os.path.abspath(root))
@@ -48,12 +57,17 @@ def record(files: Iterable[str], modules: Iterable[str], root: Path) -> list[dic
     for name in modules:
         path = Path(str(sys.modules[name].__file__))
         kept.append({"module": name, "file": str(path), **_facts(path)})
+    if start is not None and (path := Path(os.path.abspath(os.path.expanduser(start)), checkpoint.NAME)).is_file():
+        kept.append({"start": True, "file": str(path), **_facts(path)})
     return kept
 
 
 def digest(manifest: Mapping[str, Any], data_alone: bool = False) -> str | None:
-    """Return 8 hexadecimal digits for the content of all sources, or of the data files; None where none is recorded."""
-    kept = [one for one in _sound(manifest) if not (data_alone and one.get("module"))]
+    """Return 8 hexadecimal digits for the content of all sources, or of the data files; None where none is recorded.
+
+    A run to start from is not among them: it may be another for every seed.
+    """
+    kept = [one for one in _sound(manifest) if not (one.get("start") or (data_alone and one.get("module")))]
     if not kept:
         return None
     content = sorted((str(one.get("module") or Path(one["file"]).name), one["sha256"]) for one in kept)

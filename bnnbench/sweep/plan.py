@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bnnbench.config.composition import compose, config_loader
 from bnnbench.errors import BnnbenchError, ConfigError
@@ -12,6 +14,7 @@ from bnnbench.sweep.jobs import labels as differences
 from bnnbench.sweep.sizes import Sizes
 
 SHOWN = 20  # problems
+MOST = 100_000  # runs; all are checked before the first one starts
 
 
 def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) -> list[list[str]]:
@@ -22,7 +25,7 @@ def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = (
         config_dirs: see `bnnbench.config.composition.compose`.
 
     Raises:
-        ConfigError: an override cannot be read, or a key is given no value.
+        ConfigError: an override cannot be read, a key is given no value, or there are more than `MOST` combinations.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,7 +34,10 @@ def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = (
 
     parser = OverridesParser.create(config_loader=config_loader(config_dirs))
     try:
-        found = BasicSweeper.split_arguments(parser.parse_overrides(list(overrides)), None)[0]
+        parsed = parser.parse_overrides(list(overrides))
+        if (count := math.prod(map(_values, parsed))) > MOST:
+            raise ConfigError(f"A sweep of {count} runs; at most {MOST} are planned at once. Divide it.")
+        found = BasicSweeper.split_arguments(parsed, None)[0]
     except Exception as error:
         translated = translate(error)
         if translated is error:
@@ -40,6 +46,16 @@ def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = (
     if not found:
         raise ConfigError("The sweep has no runs: one of the keys was given no value, as by range(0,0) or glob(x*).")
     return [list(combination) for combination in found]
+
+
+def _values(override: Any) -> int:
+    """Return how many values a parsed override gives its key; 1 for a glob, whose names are few."""
+    value = override.value()
+    if override.is_choice_sweep():
+        return len(value.list)
+    if not override.is_range_sweep() or not value.step:
+        return 1
+    return max(0, math.ceil((value.stop - value.start) / value.step))
 
 
 def plan(

@@ -158,7 +158,14 @@ def test_a_good_value_is_taken(override, composed):
 
 
 @pytest.mark.parametrize(
-    "words", [("seed=1", "seed=2"), ("-m", "seed=0,1", "method=sgd", "seed=2"), ("method=sgd",) * 2]
+    "words",
+    [
+        ("seed=1", "seed=2"),
+        ("-m", "seed=0,1", "method=sgd", "seed=2"),
+        ("method=sgd",) * 2,
+        ("+own=1", "own=2"),
+        ("++seed=1", "seed=2"),
+    ],
 )
 def test_a_key_given_twice_is_refused(words: tuple[str, ...], here: Path) -> None:
     key = words[-1].partition("=")[0]
@@ -168,8 +175,23 @@ def test_a_key_given_twice_is_refused(words: tuple[str, ...], here: Path) -> Non
     assert not list(here.iterdir())
 
 
-def test_another_programs_sweeper_is_refused_before_the_first_run(here: Path) -> None:
-    refused = invoke("run", "-m", "hydra/sweeper=optuna", "seed=0,1")
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_another_programs_sweeper_is_refused_before_the_first_run(sign: str, here: Path) -> None:
+    refused = invoke("run", "-m", f"{sign}hydra/sweeper=optuna", "seed=0,1")
     assert refused.exit_code == 1
     assert "hydra/sweeper=optuna: no run returns a score" in refused.stderr and "`bnnbench tune`" in refused.stderr
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("words", [("seed=range(0,1000000)",), ("seed=range(0,2000)", "temperature=range(0,1,0.01)")])
+def test_a_sweep_without_end_is_refused_before_it_is_written_out(words: tuple[str, ...], here: Path) -> None:
+    refused = invoke("run", "-m", *words)
+    assert refused.exit_code == 1
+    assert "at most 100000 are planned at once" in refused.stderr
+    assert not list(here.iterdir())
+
+
+def test_a_word_of_thousands_of_values_is_refused(here: Path) -> None:
+    refused = invoke("run", f"model.widths=[{','.join(['4'] * 3000)}]")
+    assert refused.exit_code == 1
+    assert "3000 values; at most 2000 are read from a word" in refused.stderr

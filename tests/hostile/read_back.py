@@ -438,11 +438,12 @@ CHECKPOINTS: list[Case] = [
         "checkpoint",
         setup=state("psgld", lambda c: c.update(optimizer={}), stop=True),
     ),
-    no(
+    yes(
         "resumed: an iteration in words",
         PSGLD,
-        "checkpoint|iteration",
+        "damaged",
         setup=state("psgld", lambda c: c.update(iteration="four"), stop=True),
+        check=not_finished_with_nonsense,
     ),
     no(
         "resumed: an iteration beyond the run",
@@ -450,11 +451,12 @@ CHECKPOINTS: list[Case] = [
         "checkpoint|iteration",
         setup=state("psgld", lambda c: c.update(iteration=10**6), stop=True),
     ),
-    no(
+    yes(
         "resumed: an iteration before the first",
         PSGLD,
-        "checkpoint|iteration",
+        "damaged",
         setup=state("psgld", lambda c: c.update(iteration=-3), stop=True),
+        check=not_finished_with_nonsense,
     ),
     no(
         "resumed: noise of another kind",
@@ -468,11 +470,12 @@ CHECKPOINTS: list[Case] = [
         "checkpoint",
         setup=state("psgld", lambda c: c.update(approximation={"a": 1}), stop=True),
     ),
-    no(
+    yes(
         "resumed: a table of negative length",
         PSGLD,
-        "checkpoint|metrics.csv",
+        "damaged",
         setup=state("psgld", lambda c: c.update(csv_bytes=-5), stop=True),
+        check=not_finished_with_nonsense,
     ),
     no(
         "resumed: seconds in words",
@@ -515,7 +518,11 @@ CHECKPOINTS: list[Case] = [
     ),
     yes("finished: the table is gone", PSGLD, "lost|missing|anew", setup=without("psgld", "metrics.csv")),
     yes("finished: the table is empty", PSGLD, "lost|missing|anew|empty", setup=raw("psgld", "metrics.csv", b"")),
-    no("start: networks of other shapes", RUN + "method=sgd method.init_from={psgld} model.widths=[6]", "init_from"),
+    no(
+        "start: networks of other shapes",
+        RUN.replace("model.widths=[4]", "model.widths=[6]") + "method=sgd method.init_from={psgld}",
+        "init_from",
+    ),
     no(
         "start: of another model",
         RUN + "method=sgd method.init_from={psgld} model=logistic ~model.widths",

@@ -33,7 +33,7 @@ WORDS = ["run", "iterations=4", "eval.every=2", "threads=1", "batch_size=5", "me
 OWN_DATA = [*WORDS, "model.widths=[4]", "dataset.name=mine.data"]
 OWN_MODEL = [*WORDS, "model.name=mine.net", "~model.widths", "~model.activation"]
 OWN_SCHEDULE = [*WORDS, "model.widths=[4]", "schedule.name=mine.steps"]
-CONFIG_DIR = [*WORDS, "model.widths=[4]", "--config-dir", "my", "method=own"]
+CONFIG_DIR = [*WORDS[:-2], "dataset.divide=1", "model.widths=[4]", "--config-dir", "my", "method=own"]
 METHOD = "name: own\nlabel: Own\noptimizer: {name: sgd, lr: 0.1}\npredictive: {name: point}\n"
 
 

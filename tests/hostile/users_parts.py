@@ -11,6 +11,7 @@ from hostile.sanity import HEAD, REGRESSION, data, net, numbers
 OWN = HEAD + "model.widths=[4] method=sgd dataset.name=mine.data"
 TINY = "run TINY "
 RULE = TINY + "method=sgd ~method.optimizer.momentum method.optimizer.name=mine.rule.Rule method.optimizer.lr=0.1"
+RULE += " prior.name=flat"
 LAYERS = TINY + "method=mean_field method.layers={name:mine.layer.Mine}"
 FACTOR = TINY + "method=sgd schedule={name:mine.steps}"
 METRIC = TINY + "method=sgd eval.metrics=[mine.metric.Mine]"
@@ -136,7 +137,8 @@ RULES: list[Case] = [
     ),
     yes(
         "rule: of torch",
-        TINY + "method=sgd ~method.optimizer.momentum method.optimizer.name=torch.optim.Rprop method.optimizer.lr=0.01",
+        TINY + "method=sgd ~method.optimizer.momentum method.optimizer.name=torch.optim.Rprop method.optimizer.lr=0.01 "
+        "prior.name=flat",
         check=numbers,
     ),
     no(

@@ -71,6 +71,10 @@ def half(self, x):
     return self.fc(x).half()
 
 
+def cut(self, x):
+    return self.fc(x).detach()
+
+
 def counting_in_training(self, x):
     if self.training:
         self.count += 1
@@ -85,7 +89,7 @@ def branching(self, x):
     return self.fc(x.clamp(min=0)) if x.sum() > 0 else self.fc(x)
 
 
-for name in ("clipped", "counting", "replacing", "decaying", "numpy_noise", "own_generator", "centred", "half",
+for name in ("clipped", "counting", "replacing", "decaying", "numpy_noise", "own_generator", "centred", "half", "cut",
              "counting_in_training", "drawing", "branching"):
     globals()[f"build_{name}"] = network(globals()[name])
 
@@ -120,6 +124,7 @@ REFUSED = {
     "numpy_noise": "random numbers that the run's seed does not reach",
     "own_generator": "random numbers that the run's seed does not reach",
     "from_numpy": "build.. draws initial values that the run's seed does not reach",
+    "cut": "its outputs have no gradient",
     "centred": "its prediction for an input depends on the other inputs of the batch",
     "half": r"to float16 \[2, 2\]. It must return outputs \[2, 2\] in single precision",
 }

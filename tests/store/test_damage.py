@@ -122,6 +122,13 @@ def deep_config(folder: Path) -> None:
     path.write_text(path.read_text("utf-8") + "\ndeep: " + "[" * 3000 + "]" * 3000 + "\n", "utf-8")
 
 
+def no_last_row_of_what_predicts(folder: Path) -> None:
+    path = folder / "metrics.csv"
+    *rows, last = path.read_text().splitlines(keepends=True)
+    assert ",current," in last
+    path.write_text("".join([*rows, last.replace(",current,", ",posterior,")]))
+
+
 DAMAGE = (
     with_bom,
     semicolons,
@@ -133,6 +140,7 @@ DAMAGE = (
     aliases,
     self_reference,
     deep_config,
+    no_last_row_of_what_predicts,
 )
 
 

@@ -127,3 +127,17 @@ def test_only_data_count_as_files_read(tmp_path: Path) -> None:
 def test_asking_where_a_run_lies_loads_no_torch() -> None:
     code = "import sys, bnnbench.store.folder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_start_that_was_made_anew_makes_another_run(here: Path) -> None:
+    words = ("run", "method=sgd", "model.widths=[4]", "iterations=4", "threads=1")
+    assert invoke(*words, "seed=1", "name=start").exit_code == 0
+    (start,) = (here / "results/start").iterdir()
+    again = (*words, f"method.init_from={start}")
+    assert invoke(*again).exit_code == 0
+    assert "finished already" in invoke(*again).stdout
+    assert invoke(*words, "seed=1", "name=start", "--force").exit_code == 0
+    done = invoke(*again)
+    assert f"{start}/checkpoint.pt is not what" in done.stdout and "-2" in done.stdout
+    (table,) = compare(here / "results/adhoc").tables
+    assert table.added == []  # runs of several seeds start from several runs
