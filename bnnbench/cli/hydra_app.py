@@ -106,8 +106,8 @@ def _check(overrides: Sequence[str]) -> None:
     for override in overrides:
         if (count := override.count(",") + 1) > LONGEST:
             raise ConfigError(
-                f"{override[:40]}…: {count} values; at most {LONGEST} are read from a word. Give range(0,{count}), or a "
-                "yaml file by --config-dir."
+                f"{override[:40]}…: {count} values; at most {LONGEST} are read from a word. "
+                f"Give range(0,{count}), or a yaml file by --config-dir."
             )
         key, equals, value = override.lstrip("+").partition("=")
         if not equals or key.startswith("~"):

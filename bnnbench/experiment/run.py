@@ -71,7 +71,8 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
         stream = layer_stream(derive_seed(config.seed, 0, "layers"), parts.device)
-        with heard() as stop, machine.memory_told(), stream, called("training"):
+        users = called("training") if sources.modules_of(raw) else contextlib.nullcontext()
+        with heard() as stop, machine.memory_told(), stream, users:
             rows, sparsity = _train(config, parts, folder, stop, console)
     except KeyboardInterrupt:
         folder.interrupt()

@@ -50,10 +50,12 @@ def combinations(overrides: Sequence[str], config_dirs: Sequence[str | Path] = (
 
 def _values(override: Any) -> int:
     """Return how many values a parsed override gives its key; 1 for a glob, whose names are few."""
+    from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
+
     value = override.value()
-    if override.is_choice_sweep():
+    if isinstance(value, ChoiceSweep):
         return len(value.list)
-    if not override.is_range_sweep() or not value.step:
+    if not isinstance(value, RangeSweep) or not value.step:
         return 1
     return max(0, math.ceil((value.stop - value.start) / value.step))
 
