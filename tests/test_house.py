@@ -25,6 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("tasks",),
     ("priors",),
     ("samplers", "layers", "models", "schedules", "data"),
+    ("kernels",),
     ("config",),
     ("errors",),
 )

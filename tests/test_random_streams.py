@@ -10,7 +10,7 @@ import torch
 from bnnbench.data import Split
 from bnnbench.errors import ConfigError
 from bnnbench.inference.minibatches import Minibatches
-from bnnbench.inference.random import ROLES, Noise, derive_seed
+from bnnbench.inference.random import ROLES, CounterNoise, Noise, derive_seed, noise_source
 
 
 def test_every_name_has_its_own_seed() -> None:
@@ -49,6 +49,46 @@ def test_the_noise_continues_from_its_state() -> None:
     noise(like)
     noise.load_state_dict(saved)
     assert torch.equal(noise(like)[0], expected)
+
+
+def drawn(noise: CounterNoise, *shapes: tuple[int, ...], step: int = 0) -> list[torch.Tensor]:
+    noise.begin(step)
+    return noise([torch.empty(shape) for shape in shapes])
+
+
+def test_counted_noise_is_independent_across_chains_tensors_draws_and_steps() -> None:
+    noise, like = CounterNoise([1, 2]), [torch.empty(2, 100, 50), torch.empty(2, 5000)]
+    parts = []
+    for step in (0, 1):
+        noise.begin(step)
+        parts += [t for _ in range(2) for t in noise(like)]
+    streams = torch.stack([t[k].reshape(-1) for t in parts for k in range(2)])  # [16, 5000]
+    n = streams.shape[1]
+    assert (streams.mean(1).abs() < 4.5 / math.sqrt(n)).all()
+    assert ((streams.var(1) - 1).abs() < 4.5 * math.sqrt(2 / n)).all()
+    assert ((torch.corrcoef(streams) - torch.eye(16)).abs() < 4.5 / math.sqrt(n)).all()
+
+
+def test_counted_noise_is_a_function_of_seed_and_step() -> None:
+    alone = drawn(CounterNoise([7]), (30,), (4, 5), step=3)
+    together = drawn(CounterNoise([5, 7, 9]), (3, 30), (3, 4, 5), step=3)
+    assert all(torch.equal(one, three[1]) for one, three in zip(alone, together, strict=True))
+    noise = CounterNoise([7])
+    drawn(noise, (30,), (4, 5), step=2)
+    assert torch.equal(drawn(noise, (30,), (4, 5), step=3)[0], alone[0])
+
+
+def test_counted_noise_never_comes_back_without_a_step() -> None:
+    noise, like = CounterNoise([0]), [torch.empty(4)]
+    firsts = {noise(like)[0][0].item() for _ in range(100)}
+    assert len(firsts) == 100
+    with pytest.raises(ValueError, match="other seeds"):
+        noise.load_state_dict(CounterNoise([1]).state_dict())
+
+
+def test_a_run_has_counted_noise_on_a_cpu_alone() -> None:
+    assert isinstance(noise_source("counter", [0], torch.device("cpu")), CounterNoise)
+    assert isinstance(noise_source("torch", [0], torch.device("cpu")), Noise)
 
 
 def split(n: int = 23) -> Split:

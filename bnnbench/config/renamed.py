@@ -45,7 +45,7 @@ RENAMED = (
 
 
 # Keys that earlier versions did not have, and the value by which runs go on as they did.
-ADDED: dict[str, Any] = {"task.name": "auto", "task.head": "auto", "eval.metrics": []}
+ADDED: dict[str, Any] = {"task.name": "auto", "task.head": "auto", "eval.metrics": [], "random": "torch"}
 ALWAYS = tuple(entry for entry in RENAMED if entry.applies is None)
 
 

@@ -32,7 +32,7 @@ from bnnbench.inference.method import (
 from bnnbench.inference.minibatches import Minibatches, steps_per_epoch
 from bnnbench.inference.normalisation import Running, has_batch_norm, policy_for
 from bnnbench.inference.potential import Potential
-from bnnbench.inference.random import Noise, derive_seed
+from bnnbench.inference.random import NoiseSource, derive_seed, noise_source
 from bnnbench.layers.from_config import RunPrior
 from bnnbench.models import check_model
 from bnnbench.priors.from_config import kinds_with_prior, make_prior
@@ -88,7 +88,7 @@ class Parts:
     iterations: int  # of the whole run
     chains: Chains
     potential: Potential
-    noise: Noise
+    noise: NoiseSource
     optimizer: Optimizer
     schedule: Callable[[int], float]
     approximation: Approximation
@@ -129,7 +129,7 @@ def assemble(config: RunConfig) -> Parts:
     chains = build_chains(config, task, _prior_of_layers(config), data.in_shape, device, start)
     prior, prior_on = make_prior(config.prior), kinds_with_prior(config.prior)
     potential = Potential(chains, task, prior, prior_on, len(data.train))
-    noise = Noise([derive_seed(config.seed, k, "noise") for k in range(config.chains)], device)
+    noise = noise_source(config.random, [derive_seed(config.seed, k, "noise") for k in range(config.chains)], device)
     normalisation = policy_for(
         config.method.bn_stats,
         chains,

@@ -138,6 +138,8 @@ def _train(
         if moved is not None:
             console.print(f"note: begun with {moved}: the last digits may differ", highlight=False, soft_wrap=True)
     _announce(config, parts, folder, console)
+    if hasattr(parts.optimizer, "prepare"):
+        parts.optimizer.prepare()  # compiles: not on the clock
 
     lr_start = float(config.method.optimizer["lr"])
     approximation, normalisation, guard = parts.approximation, parts.normalisation, parts.guard
@@ -152,6 +154,7 @@ def _train(
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
+            parts.noise.begin(iteration)
             loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
             checked = guard.add(loss, lr)
@@ -288,6 +291,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         thin=config.members.thin,
         eval_every=config.eval.every,
         score=parts.task.score,
+        noise=None if temperature is None else parts.noise.name,
         measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,
         sources=sources.record(

@@ -19,7 +19,7 @@ from bnnbench.errors import ConfigError, did_you_mean
 from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.potential import Potential
-from bnnbench.inference.random import Noise, derive_seed
+from bnnbench.inference.random import Noise, NoiseSource, derive_seed
 from bnnbench.layers.from_config import RunPrior, check_layers, is_stochastic, make_stochastic
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.models import build_network
@@ -199,7 +199,7 @@ def make_rule(method: Method, num_data: int) -> Callable[..., Optimizer]:
 
 
 def build_optimizer(
-    config: RunConfig, potential: Potential, noise: Noise, burn_in: int, steps_per_epoch: float
+    config: RunConfig, potential: Potential, noise: NoiseSource, burn_in: int, steps_per_epoch: float
 ) -> Optimizer:
     """Return the method's update rule on the parameters of `potential`, with the prior as weight decay.
 

@@ -10,9 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from bnnbench.kernels import loops, plain
 
 ROLES = ("init", "data", "noise", "layers", "eval")
 
@@ -43,6 +48,8 @@ class Noise:
         device: where the parameters live.
     """
 
+    name = "torch's generator"  # for manifests
+
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.generators = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
         self._buffers: dict[tuple[object, ...], tuple[Tensor, list[Tensor]]] = {}
@@ -65,6 +72,9 @@ class Noise:
         pieces = buffer.split(sizes, dim=1)
         return buffer, [piece.view(t.shape) for piece, t in zip(pieces, tensors, strict=True)]
 
+    def begin(self, step: int) -> None:
+        """Nothing: these numbers follow one another, whatever the step."""
+
     def state_dict(self) -> dict[str, list[Tensor]]:
         """Return the generators' states."""
         return {"generators": [g.get_state() for g in self.generators]}
@@ -73,6 +83,84 @@ class Noise:
         """Continue the streams where `state_dict` was taken."""
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.set_state(saved)
+
+
+class CounterNoise:
+    """Standard normals that are functions of seed, step, draw and tensor alone: Threefry, `bnnbench.kernels`.
+
+    Nothing has to be kept to go on with them, and neither threads nor the other chains change them. Samplers that can
+    draw them in the loop of their step ask for the keys alone.
+
+    Args:
+        seeds: one seed per chain; their number K is the size of the tensors' leading axis when K > 1.
+    """
+
+    name = "Threefry-2x32-20"
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds, self.chains = list(seeds), len(seeds)
+        self._step, self._draw = 0, 0
+        self._kept: dict[tuple[int, int], NDArray[np.uint32]] = {}
+
+    def begin(self, step: int) -> None:
+        """Let the draws that follow be those of a `step` below 2³²."""
+        self._step, self._draw = step, 0
+
+    def reserve(self, tensors: int) -> tuple[NDArray[np.uint32], np.uint32]:
+        """Return the keys [tensors · K, 2] of the next draw of this step, chains within tensors, and the step."""
+        draw, self._draw = self._draw, self._draw + 1
+        keys = self._kept.get((draw, tensors))
+        if keys is None:
+            words = [_key(seed, draw, tensor) for tensor in range(tensors) for seed in self.seeds]
+            keys = np.array(words, np.uint32).reshape(-1, 2)
+            if draw < KEPT_DRAWS:  # a caller that begins no step goes on counting
+                self._kept[draw, tensors] = keys
+        return keys, np.uint32(self._step)
+
+    def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return ξ with the shapes, precision and device of `tensors`."""
+        keys, step = self.reserve(len(tensors))
+        normals = loops("normals")
+        found = []
+        for tensor, own in zip(tensors, keys.reshape(len(tensors), self.chains, 2), strict=True):
+            xi = np.empty((self.chains, tensor.numel() // self.chains), np.float32)
+            for row, key in zip(xi, own, strict=True):
+                if normals is None:
+                    row[:] = plain.normals(len(row), (int(key[0]), int(key[1])), int(step))
+                else:
+                    normals.fill_normals(row, key[0], key[1], step)
+            found.append(torch.from_numpy(xi).view(tensor.shape).to(tensor.device, tensor.dtype))
+        return found
+
+    def state_dict(self) -> dict[str, list[int]]:
+        """Return what tells these streams from others."""
+        return {"seeds": self.seeds}
+
+    def load_state_dict(self, state: dict[str, list[int]]) -> None:
+        """Check that `state` is of the same streams: there is nothing else to restore.
+
+        Raises:
+            ValueError: it is not.
+        """
+        if state["seeds"] != self.seeds:
+            raise ValueError("noise of other seeds")
+
+
+NoiseSource = Noise | CounterNoise
+
+
+def noise_source(kind: Literal["counter", "torch"], seeds: Sequence[int], device: torch.device) -> NoiseSource:
+    """Return the samplers' noise of a run, one stream per seed: counted on a CPU alone, if `kind` says so."""
+    return CounterNoise(seeds) if kind == "counter" and device.type == "cpu" else Noise(seeds, device)
+
+
+KEPT_DRAWS = 8
+
+
+def _key(seed: int, draw: int, tensor: int) -> tuple[int, int]:
+    """Return two words of 32 bits for a tensor's part of a draw."""
+    digest = hashlib.sha256(f"{seed}/{draw}/{tensor}".encode()).digest()
+    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from bnnbench.samplers._curvature import check_exact, hessian_diagonal
 from bnnbench.samplers._langevin import NoiseSource, Tensors, check_common, standard_normal, with_gradients
+from bnnbench.samplers._one_pass import one_pass, prepare, written
 
 
 class PSGLD(Optimizer):
@@ -153,6 +155,10 @@ class PSGLD(Optimizer):
         """Whether all but one of `backward_passes` are one per element: those of K chains are counted together."""
         return self.needs_closure and self.gamma == "exact"
 
+    def prepare(self) -> None:
+        """Compile what steps need, where they are made in one pass: see `bnnbench.kernels`."""
+        prepare(self.noise, "psgld", "psgld_held")
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step.
@@ -179,6 +185,13 @@ class PSGLD(Optimizer):
         self, group: dict[str, Any], params: list[Tensor], grads: Tensors, curvature: dict[Tensor, Tensor]
     ) -> None:
         lr, alpha, decay = group["lr"], group["alpha"], group["weight_decay"]
+        temperature, step = group["temperature"], 0
+        if group["v_adapt"] != "always" and alpha < 1:
+            group["steps"] = step = group.get("steps", 0) + 1
+            if step <= min(math.ceil(1 / (1 - alpha)), group["v_adapt"] // 2):
+                temperature = 0.0
+        if temperature and not curvature and self._in_one_pass(group, params, grads, step):
+            return
         drift = torch._foreach_add(grads, params, alpha=decay) if decay else grads  # ∇Ū
         g_bar = drift if group["v_gradient"] == "posterior" else grads
         first = all(p not in self.state for p in params)
@@ -187,16 +200,12 @@ class PSGLD(Optimizer):
                 start = g.square() if group["v_start"] == "first_square" else torch.zeros_like(p)
                 self.state[p]["V"] = start
         v = [self.state[p]["V"] for p in params]
-        temperature = group["temperature"]
-        if group["v_adapt"] == "always" or alpha == 1:
+        if not step:
             torch._foreach_mul_(v, alpha)
             torch._foreach_addcmul_(v, g_bar, g_bar, value=1 - alpha)  # leaves a first square as it is
             inverse_g: Tensors = torch._foreach_sqrt(v)
         else:
-            group["steps"] = step = group.get("steps", 0) + 1
             inverse_g = self._adapt(group, params, g_bar, step)
-            if step <= min(math.ceil(1 / (1 - alpha)), group["v_adapt"] // 2):
-                temperature = 0.0
         torch._foreach_add_(inverse_g, group["lambda_"])  # 1/G = λ + √V
         gamma = None
         if curvature and temperature:
@@ -209,6 +218,28 @@ class PSGLD(Optimizer):
             std = math.sqrt(2 * lr * temperature / group["num_data"])
             torch._foreach_sqrt_(inverse_g)  # √(1/G)
             torch._foreach_addcdiv_(params, self.noise(params), inverse_g, value=std)
+
+    def _in_one_pass(self, group: dict[str, Any], params: list[Tensor], grads: Tensors, step: int) -> bool:
+        """Make the step by a compiled loop; return whether there is one for it. `step` counts adaptation, 0 if none."""
+        lr, alpha, decay = group["lr"], group["alpha"], group["weight_decay"]
+        averages = group["v_adapt"] // 2 < step <= group["v_adapt"] if step else False
+        if averages or any(p not in self.state for p in params):
+            return False
+        one = one_pass(self.noise, params, grads, [self.state[p]["V"] for p in params])
+        if one is None:
+            return False
+        std = math.sqrt(2 * lr * group["temperature"] / group["num_data"])
+        noise = (one.size, one.keys, one.step)
+        if alpha == 1 or (step and step > group["v_adapt"]):
+            one.loops.psgld_held(*one.addresses, *noise, *map(np.float32, (lr, decay, group["lambda_"], std)))
+        else:
+            cold = step and group["v_start"] == "zero"
+            in_v = decay if group["v_gradient"] == "posterior" else 0.0
+            correction = 1 / math.sqrt(1 - alpha**step) if cold else 1.0
+            numbers = (lr, decay, in_v, alpha, 1 - alpha, correction, group["lambda_"], std)
+            one.loops.psgld(*one.addresses, *noise, *map(np.float32, numbers))
+        written(params)
+        return True
 
     def _adapt(self, group: dict[str, Any], params: list[Tensor], g_bar: Tensors, step: int) -> Tensors:
         """Let V learn from the gradients of a `step` up to ``v_adapt``; return its root, [√V]."""

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from bnnbench.samplers._langevin import NoiseSource, check_common, standard_normal, with_gradients
+from bnnbench.samplers._one_pass import one_pass, prepare, written
 
 
 class SGLD(Optimizer):
@@ -55,6 +57,10 @@ class SGLD(Optimizer):
         """Return the content of a copy: torch's own leaves attributes of a subclass out."""
         return {**super().__getstate__(), "noise": self.noise}
 
+    def prepare(self) -> None:
+        """Compile what steps need, where they are made in one pass: see `bnnbench.kernels`."""
+        prepare(self.noise, "sgld")
+
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Make one step from the gradients of Ū in ``p.grad``; `closure`, if given, computes them first."""
@@ -67,10 +73,15 @@ class SGLD(Optimizer):
             if not params:
                 continue
             lr, temperature = group["lr"], group["temperature"]
+            std = math.sqrt(2 * lr * temperature / group["num_data"])
+            if temperature and (one := one_pass(self.noise, params, grads)):
+                numbers = map(np.float32, (lr, group["weight_decay"], std))
+                one.loops.sgld(*one.addresses, one.size, one.keys, one.step, *numbers)
+                written(params)
+                continue
             if group["weight_decay"]:
                 grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])
             torch._foreach_add_(params, grads, alpha=-lr)
             if temperature:
-                std = math.sqrt(2 * lr * temperature / group["num_data"])
                 torch._foreach_add_(params, self.noise(params), alpha=std)
         return loss

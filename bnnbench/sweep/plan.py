@@ -55,7 +55,7 @@ def _values(override: Any) -> int:
     value = override.value()
     if isinstance(value, ChoiceSweep):
         return len(value.list)
-    if not isinstance(value, RangeSweep) or not value.step:
+    if not isinstance(value, RangeSweep) or value.start is None or value.stop is None or not value.step:
         return 1
     return max(0, math.ceil((value.stop - value.start) / value.step))
 

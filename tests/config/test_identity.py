@@ -175,6 +175,7 @@ OTHERS = {
     "dataset.budget.lr": 1,
     "dataset.valid_seed": 3,
     "temperature": 0.5,
+    "random": "torch",
     "members.burn_in": 3,
     "members.thin": 1,
     "members.average": "log_probability",
@@ -221,6 +222,7 @@ RUNS = [
 WITH_EFFECT = [
     ((), "seed", 1),
     ((), "prior.variance", 0.01),
+    (("method=sgld",), "random", "torch"),
     (("method=sgld",), "method.noise_on.biases", False),
     ((), "method.predictive.thin", 1),
     ((), "method.predictive.average", "log_probability"),

@@ -1,0 +1,94 @@
+"""The way from a sampler's tensors to the compiled loops of `bnnbench.kernels.langevin`, and whether it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bnnbench.kernels import loops
+from bnnbench.samplers._langevin import Tensors
+
+SINGLE = 4  # bytes
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A source of normals that are functions of key and counter: a loop can draw them itself."""
+
+    chains: int  # K; with K > 1 it is the size of the tensors' leading axis
+
+    def reserve(self, tensors: int) -> tuple[NDArray[np.uint32], np.uint32]:
+        """Return the keys [tensors · K, 2] of the next draw, chains within tensors, and the counters' second word."""
+
+
+class Pass(NamedTuple):
+    """What a loop is given, an element per tensor and chain.
+
+    Attributes:
+        loops: `bnnbench.kernels.langevin`.
+        addresses: of parameters, gradients and states, each int64 [tensors · K].
+        size: numbers of elements, int64 [tensors · K].
+        keys, step: of the noise.
+        held: what must live until the loop has run.
+    """
+
+    loops: ModuleType
+    addresses: tuple[NDArray[np.int64], ...]
+    size: NDArray[np.int64]
+    keys: NDArray[np.uint32]
+    step: np.uint32
+    held: Any
+
+
+def one_pass(noise: object, params: Sequence[Tensor], grads: Tensors, *states: Sequence[Tensor]) -> Pass | None:
+    """Return what a loop needs for a step on `params`; None where the plain formula has to make it.
+
+    The loops take contiguous tensors of single precision on the CPU, and noise that is counted.
+    """
+    if not isinstance(noise, Counted) or torch.compiler.is_compiling():
+        return None
+    if not all(map(_fits, params)) or not all(_fits(state) for group in states for state in group):
+        return None
+    dense = [g for g in grads if g.layout is torch.strided]
+    grads = [g if g.is_contiguous() else g.contiguous() for g in dense]
+    if len(grads) != len(params) or not all(map(_fits, grads)):
+        return None
+    langevin = loops("langevin")
+    if langevin is None:
+        return None
+    chains, numbers = noise.chains, [p.numel() for p in params]
+    if any(number % chains for number in numbers):
+        return None
+    size = np.repeat(np.array(numbers, np.int64) // chains, chains)
+    offset = SINGLE * size * np.tile(np.arange(chains), len(numbers))
+    tensors = (params, grads, *states)
+    addresses = tuple(
+        np.repeat(np.array([t.data_ptr() for t in group], np.int64), chains) + offset for group in tensors
+    )
+    return Pass(langevin, addresses, size, *noise.reserve(len(params)), held=tensors)
+
+
+def written(params: Sequence[Tensor]) -> None:
+    """Tell autograd that a loop has changed `params`, so that no graph of before is used with them."""
+    for p in params:
+        torch.autograd.graph.increment_version(p)
+
+
+def prepare(noise: object, *names: str) -> None:
+    """Compile the loops of these names, so that no step has to wait for it."""
+    if not isinstance(noise, Counted):
+        return
+    langevin = loops("langevin")
+    if langevin is not None:
+        for name in names:
+            langevin.warm_up(name)
+
+
+def _fits(tensor: Tensor) -> bool:
+    return tensor.dtype is torch.float32 and tensor.is_cpu and tensor.is_contiguous()
