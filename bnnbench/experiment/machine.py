@@ -7,7 +7,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +82,7 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
             "bnnbench": version("bnnbench"),
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "hydra-core")},
+            "numba": _numba(),
         },
         "device": str(device),
         "device_name": _device_name(device),
@@ -89,6 +90,14 @@ def describe(device: torch.device, threads: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "git_commit": _commit(),
     }
+
+
+def _numba() -> str | None:
+    """Return the version of numba; None without it, where steps take the plain formulas."""
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return None
 
 
 def moved(manifest: Mapping[str, Any], device: torch.device, threads: int) -> str | None:
