@@ -45,7 +45,8 @@ LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("SGLD", ("method=sgld",), 1, 2.2),
     ("SGLD, 4 chains, each", ("method=sgld",), 4, None),
     ("BN + SGLD", ("method=batchnorm_sgld",), 1, None),
-    ("pSGLD", ("method=psgld",), 1, 2.8),
+    ("pSGLD, V held", ("method=psgld", "method.optimizer.v_adapt=2"), 1, 2.8),
+    ("pSGLD, V moving", ("method=psgld", "method.optimizer.v_adapt=always"), 1, None),
     (
         "pSGLD, Γ by Hutchinson",
         ("method=psgld", "method.optimizer.gamma=hutchinson", "method.optimizer.v_adapt=always"),
@@ -128,6 +129,7 @@ def bnnbench_loop(raw: dict[str, Any], train: Split | None = None) -> tuple[Call
         nonlocal iteration
         for _ in range(count):
             lr = lr_start * schedule(iteration)
+            parts.noise.begin(iteration)
             loss = step(optimizer, potential, *batches(iteration), lr)
             iteration += 1
             if guard.add(loss, lr):
