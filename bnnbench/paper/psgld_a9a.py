@@ -41,8 +41,8 @@ FIGURE = Figure(
     ),
     note=(
         "Posterior mean over all iterates, 100 apart. The step sizes are ours: those with the least validation error "
-        "over the run, 0.03 for pSGLD and 1 for SGLD, and for SGLD a third one, 0.04, which was looked for because it "
-        "follows the published curve. All fall as (1 + t/1000)^−0.55. With the step that validation chooses, SGLD is "
+        "over the run, 0.03 for pSGLD and 1 for SGLD; and for SGLD also 0.04, chosen afterwards because its curve is "
+        "the published one. All fall as (1 + t/1000)^−0.55. With the step that validation chooses, SGLD is "
         "as fast as pSGLD: the published gap looks like one of step sizes. Published points are good to about ± 0.1."
     ),
 )

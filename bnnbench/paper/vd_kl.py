@@ -123,7 +123,13 @@ def table(data: Path, values: Sequence[Value]) -> str:
                 f"{error:.4f}",
             ]
         )
-    head = ["approximation of −KL", "least difference", "greatest", "with its best constant", "largest s.e."]
+    head = [
+        "approximation of −KL",
+        "least difference, nats",
+        "greatest difference, nats",
+        "greatest with the best constant",
+        "greatest standard error",
+    ]
     return markdown(head, rows)
 
 
@@ -153,7 +159,7 @@ FIGURE = Figure(
     ),
     note=(
         "−KL(q ‖ p) of q(w) = N(θ, αθ²) from the log-uniform prior, with the constant that makes it 0 as α → ∞. The "
-        "cubic and the bound are for α ≤ 1 alone and are not drawn beyond; the papers leave the constant of the cubic "
-        "open, here it is right as α → 0."
+        "cubic and the bound are for α ≤ 1 alone and are not drawn beyond. The papers leave the constant of the cubic "
+        "open; the one taken here is right as α → 0."
     ),
 )
