@@ -78,7 +78,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         folder.interrupt()
         raise
     except BnnbenchError as error:
-        folder.fail(str(error))
+        folder.fail(str(error), traceback.format_exc() if error.__cause__ is not None else "")  # of the user's code
         raise
     except OSError as error:  # most likely a full disk
         place = error.filename if isinstance(error.filename, str) else folder.path

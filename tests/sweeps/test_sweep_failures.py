@@ -10,10 +10,10 @@ from support.records import manifest_of
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
 REASONS = {  # fate → how the reason begins
-    "bug": "RuntimeError: a bug",
+    "bug": "training raised RuntimeError: a bug",
     "diverges": "the loss became nan at iteration 6;",
     "early": "its process ended with exit code 3",  # before its run had a folder
-    "exits": "SystemExit: enough",
+    "exits": "training raised SystemExit: enough",
     "full": "{folder}: File too large. What was recorded stays; run again.",
     "killed": "its process was killed (SIGKILL): out of memory?",
     "told": "its process was told to stop from outside (SIGTERM)",
