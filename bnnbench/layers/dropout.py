@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from bnnbench.layers.base import StochasticLayer, check_keep
+from bnnbench.layers.noise import uniform
 
 
 class Dropout(StochasticLayer):
@@ -33,7 +33,7 @@ class Dropout(StochasticLayer):
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations under fresh masks."""
-        mask = torch.rand_like(x) < self.keep
+        mask = uniform(x) < self.keep
         return self.affine(x / self.keep * mask, self.weight, self.bias)  # on a CPU far faster than torch.where
 
     def extra_repr(self) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from bnnbench.layers.base import StochasticLayer, check_choice, check_keep
 from bnnbench.layers.fused.normal import normal
+from bnnbench.layers.noise import standard_normal
 
 
 class GaussianDropout(StochasticLayer):
@@ -58,7 +58,7 @@ class GaussianDropout(StochasticLayer):
         """Return pre-activations with fresh noise."""
         if self.kind == "B":
             return normal(*self.moments(x))
-        xi = 1 + self.alpha**0.5 * torch.randn_like(x)
+        xi = 1 + self.alpha**0.5 * standard_normal(x)
         return self.affine(x * xi, self.weight, self.bias)
 
     def extra_repr(self) -> str:

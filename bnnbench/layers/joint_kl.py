@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 from torch import Tensor, nn
 
-_results: ContextVar[dict[nn.Module, tuple[tuple[Tensor, ...], Tensor]] | None] = ContextVar("joint_kl", default=None)
+# Layer → its parameters and their versions, and the KL.
+_results: ContextVar[dict[nn.Module, tuple[list[tuple[Tensor, int]], Tensor]] | None] = ContextVar(
+    "joint_kl", default=None
+)
 
 
 @contextmanager
@@ -30,12 +34,17 @@ def store(layer: nn.Module, kl: Tensor, *parameters: Tensor) -> None:
     """Keep the KL of `layer`, computed from `parameters`, for one use within the block; without a block do nothing."""
     results = _results.get()
     if results is not None:
-        results[layer] = parameters, kl
+        results[layer] = [(p, p._version) for p in parameters], kl
 
 
 def take(layer: nn.Module, *parameters: Tensor) -> Tensor | None:
-    """Return the KL stored for `layer` unless its parameters are other tensors now, and remove it."""
-    stored = (_results.get() or {}).pop(layer, None)
-    if stored is None or any(now is not then for now, then in zip(parameters, stored[0], strict=True)):
+    """Return the KL stored for `layer` unless its parameters are other tensors now or have changed, and remove it."""
+    if torch.compiler.is_compiling():
         return None
-    return stored[1]
+    stored = (_results.get() or {}).pop(layer, None)
+    if stored is None or len(stored[0]) != len(parameters):
+        return None
+    unchanged = all(
+        now is then and now._version == version for now, (then, version) in zip(parameters, stored[0], strict=True)
+    )
+    return stored[1] if unchanged else None

@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnnbench.layers import joint_kl
 from bnnbench.layers.base import StochasticLayer, check_choice, check_positive, log_ratio
+from bnnbench.layers.fused.mean_field_linear import mean_field_linear
 from bnnbench.layers.fused.normal import normal
 from bnnbench.layers.kl import gaussian_total
+from bnnbench.layers.noise import standard_normal
 
 ESTIMATORS = ("local", "separate", "single")
 
@@ -100,6 +103,11 @@ class MeanField(StochasticLayer):
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations with fresh noise, drawn by the layer's estimator."""
         if self.estimator == "local":
+            if not self.is_conv and self.prior == "gaussian":
+                step = mean_field_linear(x, self.weight, self.rho, self.bias, self.bias_rho, self.prior_std)
+                if step is not None:
+                    joint_kl.store(self, step[1], *self._with_prior())
+                    return step[0]
             return normal(*self.moments(x))
         if self.estimator == "single" or x.dim() == (3 if self.is_conv else 1):  # no batch axis: one datum
             return self.affine(x, *self.sample_weights())
@@ -116,10 +124,18 @@ class MeanField(StochasticLayer):
 
     def kl(self) -> Tensor:
         """Return KL(q ‖ prior) in nats, summed over weights and random biases: a scalar."""
+        joint = joint_kl.take(self, *self._with_prior())
+        if joint is not None:
+            return joint
         total = self._kl(self.weight, self.std)
         if self.bias is None or self.bias_rho is None:
             return total
         return total + self._kl(self.bias, F.softplus(self.bias_rho))
+
+    def _with_prior(self) -> tuple[Tensor, ...]:
+        if self.bias is None or self.bias_rho is None:
+            return self.weight, self.rho
+        return self.weight, self.rho, self.bias, self.bias_rho
 
     def _kl(self, mean: Tensor, std: Tensor) -> Tensor:
         if self.prior == "gaussian":
@@ -147,4 +163,4 @@ def log_mixture(w: Tensor, pi: float, std1: float, std2: float) -> Tensor:
 
 
 def _noise(like: Tensor, count: tuple[int, ...]) -> Tensor:
-    return torch.randn(*count, *like.shape, dtype=like.dtype, device=like.device)
+    return standard_normal(like, (*count, *like.shape))

@@ -12,9 +12,9 @@ from bnnbench.layers import joint_kl
 from bnnbench.layers.base import StochasticLayer, check_choice, log_ratio
 from bnnbench.layers.fused import alpha, sparse
 from bnnbench.layers.fused.normal import normal
-from bnnbench.layers.fused.ops import fused, transforms_active
+from bnnbench.layers.fused.ops import fused
 from bnnbench.layers.fused.sparse import LIMIT
-from bnnbench.layers.fused.sparse_linear import ROOT, SparseLinear
+from bnnbench.layers.fused.sparse_linear import ROOT, sparse_linear
 
 
 class SparseVD(StochasticLayer):
@@ -92,26 +92,14 @@ class SparseVD(StochasticLayer):
         return self.affine(x, theta, self.bias), self.affine(x.square(), self.variance(), None) + ROOT
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise; within `joint_kl` the KL is computed along with them."""
-        if self._has_fused_step(x):
-            epsilon = torch.randn(*x.shape[:-1], len(self.weight), dtype=x.dtype, device=x.device)
+        """Return pre-activations with fresh noise; within `joint_kl` the KL may be computed along with them."""
+        if self.parametrisation == "additive" and not self.is_conv:
             threshold = self.threshold if self.train_clip else None
-            y, kl = SparseLinear.apply(x, self.weight, self.log_sigma2, self.bias, epsilon, threshold)
-            joint_kl.store(self, kl, self.weight, self.log_sigma2)
-            return y
+            step = sparse_linear(x, self.weight, self.log_sigma2, self.bias, threshold)
+            if step is not None:
+                joint_kl.store(self, step[1], self.weight, self.log_sigma2)
+                return step[0]
         return normal(*self.moments(x), floor=ROOT)
-
-    def _has_fused_step(self, x: Tensor) -> bool:
-        """Return whether `SparseLinear` applies: a plain training step of a linear layer."""
-        return (
-            self.parametrisation == "additive"
-            and not self.is_conv
-            and x.dim() == 2
-            and torch.is_grad_enabled()
-            and not transforms_active()
-            and not torch.compiler.is_compiling()
-            and not torch.is_autocast_enabled(x.device.type)
-        )
 
     def mean(self, x: Tensor) -> Tensor:
         """Return the pre-activations of θ with the dropped weights at 0."""
@@ -129,10 +117,9 @@ class SparseVD(StochasticLayer):
         """Return KL(q ‖ prior) in nats, summed over the weights: a scalar."""
         if self.parametrisation == "multiplicative":
             return fused(alpha.SIGMOID_KL, self.current_log_alpha()).sum()
-        if not torch.compiler.is_compiling():
-            kl = joint_kl.take(self, self.weight, self.log_sigma2)
-            if kl is not None:
-                return kl
+        joint = joint_kl.take(self, self.weight, self.log_sigma2)
+        if joint is not None:
+            return joint
         return fused(sparse.KL, self.weight, self.log_sigma2)
 
     def extra_repr(self) -> str:

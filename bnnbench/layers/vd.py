@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
+from bnnbench.layers import joint_kl
 from bnnbench.layers import kl as forms
 from bnnbench.layers.base import StochasticLayer, check_choice, check_positive
 from bnnbench.layers.fused import alpha as alpha_ops
 from bnnbench.layers.fused.alpha import at_most
 from bnnbench.layers.fused.normal import normal
 from bnnbench.layers.fused.ops import fused
+from bnnbench.layers.fused.vd_linear import vd_linear
+from bnnbench.layers.noise import standard_normal
 
 KL = ("cubic", "bound", "sigmoid", "none")
 
@@ -104,17 +106,27 @@ class VariationalDropout(StochasticLayer):
         return grouped.reshape(self.weight.shape)
 
     def draw(self, x: Tensor) -> Tensor:
-        """Return pre-activations with fresh noise."""
+        """Return pre-activations with fresh noise; within `joint_kl` the KL may be computed along with them."""
         if self.kind == "B":
-            return normal(*self.moments(x))
+            step = (
+                None if self.is_conv else vd_linear(x, self.weight, self.log_alpha, self.bias, self.limit, self.kl_form)
+            )
+            if step is None:
+                return normal(*self.moments(x))
+            if self.kl_form != "none":
+                joint_kl.store(self, step[1], self.weight, self.log_alpha)
+            return step[0]
         std = self.per_unit((0.5 * self.current_log_alpha()).exp())
-        noise = torch.randn_like(x[..., :1, :1] if self.is_conv else x)
+        noise = standard_normal(x[..., :1, :1] if self.is_conv else x)
         return self.affine(x * (1 + std * noise), self.weight, self.bias)
 
     def kl(self) -> Tensor:
         """Return KL(q ‖ prior) in nats, summed over weights or scales: a scalar; zero for ``none``."""
         if self.kl_form == "none":
             return self.weight.new_zeros(())
+        joint = joint_kl.take(self, self.weight, self.log_alpha)
+        if joint is not None:
+            return joint
         if self.kl_form == "cubic":
             divergence = fused(alpha_ops.cubic_kl(self.limit), self.log_alpha)
         elif self.kl_form == "bound":

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bnnbench.layers.fused.ops import Op, fused
+from bnnbench.layers.noise import standard_normal
 
 FLOOR = 1e-16  # of a variance under a root: the root of exactly 0 has an infinite slope, and ∞ · 0 would be NaN
 
@@ -20,7 +21,7 @@ def normal(mean: Tensor, variance: Tensor, floor: float = FLOOR) -> Tensor:
         variance: δ, of the same shape.
         floor: least variance under the root, > 0.
     """
-    return fused(_normal(floor), mean, variance, torch.randn_like(mean))
+    return fused(_normal(floor), mean, variance, standard_normal(mean))
 
 
 def _normal(floor: float) -> Op:

@@ -1,9 +1,4 @@
-"""Forward and backward of a Sparse VD linear layer, output and KL, as one autograd.Function.
-
-Both y ~ N(γ, δ) and the KL need log α of every weight. In one function they share it, its limits and the backward pass,
-and gradients are accumulated in place: the cost of a small layer is the number of its operations. Base 2, because its
-exponential and logarithm are the faster ones.
-"""
+"""A training step of a Sparse VD linear layer, output and KL, as one autograd.Function."""
 
 from __future__ import annotations
 
@@ -15,23 +10,43 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bnnbench.layers.fused import sparse
-from bnnbench.layers.fused.ops import plain_gradients, total
-from bnnbench.layers.fused.sparse import LIMIT, TIE, divide, total_log
-from bnnbench.layers.kl import K1, K2, K3
+from bnnbench.layers.fused.sparse import TIE
+from bnnbench.layers.fused.step import address, compiled, differentiable, draw, draw_gradients, to_input
+from bnnbench.layers.noise import standard_normal
 
 ROOT = 1e-8  # added to a variance under the root
 
 
-class SparseLinear(torch.autograd.Function):
-    """(x, θ, log σ², b, ε, threshold) → (y, KL) with y = γ + √δ ⊙ ε.
+def sparse_linear(
+    x: Tensor, theta: Tensor, log_sigma2: Tensor, bias: Tensor | None, threshold: float | None
+) -> tuple[Tensor, Tensor] | None:
+    """Return a draw y ~ N(γ, δ) [B, out] and the KL, or None where the plain formulas must serve.
 
         γ = x θᵀ + b,  δ = x² (σ²)ᵀ + 1e-8
 
-    Args of `apply`: x [B, in], θ and log σ² [out, in], b [out] or None, noise ε [B, out], and the log α above which a
-    weight has mean 0, or None to keep all means. Returns y [B, out] and the KL, []. Not for the transforms of
-    torch.func.
+    Args:
+        x: [B, in].
+        theta, log_sigma2: θ and log σ² [out, in].
+        bias: [out] or None.
+        threshold: the log α above which a weight has mean 0, or None to keep all means.
     """
+    kernels = compiled(x, theta, log_sigma2, bias)
+    if kernels is None:
+        return None
+    variance, slope, *kept = (
+        torch.empty_like(theta, requires_grad=False) for _ in range(2 if threshold is None else 3)
+    )
+    mask = kept[0] if kept else None
+    kl = kernels.sparse_forward(
+        *(address(t) for t in (theta, log_sigma2, variance, slope, mask)), theta.numel(), threshold or 0.0
+    )
+    if not math.isfinite(kl):
+        return None
+    noise = standard_normal(x, (len(x), len(theta)))
+    return _SparseLinear.apply(x, theta, log_sigma2, bias, noise, variance, slope, mask, kl, threshold, kernels)
 
+
+class _SparseLinear(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -39,72 +54,55 @@ class SparseLinear(torch.autograd.Function):
         theta: Tensor,
         log_sigma2: Tensor,
         bias: Tensor | None,
-        epsilon: Tensor,
+        noise: Tensor,
+        variance: Tensor,
+        slope: Tensor,
+        kept: Tensor | None,
+        kl: float,
         threshold: float | None,
+        kernels: Any,
     ) -> tuple[Tensor, Tensor]:
-        variance = theta * theta
-        unclamped = variance.log2()
-        torch.sub(log_sigma2, unclamped, alpha=math.log(2), out=unclamped)
-        log_alpha = unclamped.clamp(-LIMIT, LIMIT)
-        kept = None if threshold is None else (log_alpha - threshold).le_(TIE)
-        in_range = unclamped.eq_(log_alpha)
-        s = torch.rsub(log_alpha, -K2, alpha=K3).sigmoid_()
-        alpha = log_alpha.mul_(1 / math.log(2)).exp2_()
-        variance.mul_(alpha)
-        complement = (alpha + 1).reciprocal_()  # 1 − q
-        kl = total(s, 0).mul_(K1).add_(total_log(alpha.mul_(complement), 0), alpha=-0.5)
-        # −2 times the derivative of the KL by log α
-        minus_twice_slope = complement.sub_((s * s).sub_(s), alpha=2 * K1 * K3).mul_(in_range)
         square = x * x
-        std = torch.mm(square, variance.t()).add_(ROOT).sqrt_()
-        y = F.linear(x, theta if kept is None else theta * kept, bias).addcmul_(std, epsilon)
-        ctx.threshold = threshold
+        y, std = torch.mm(x, (theta if kept is None else theta * kept).t()), torch.mm(square, variance.t())
+        draw(kernels, y, std, noise, bias, None, ROOT, 0.0)
+        ctx.threshold, ctx.kernels = threshold, kernels
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(
-            x, theta, log_sigma2, bias, epsilon, square, std, variance, in_range, minus_twice_slope, kept
-        )
-        return y, kl
+        ctx.save_for_backward(x, theta, log_sigma2, bias, noise, square, variance, slope, kept, std)
+        return y, torch.full((), kl)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, grad_kl: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, theta, log_sigma2, bias, epsilon, square, std, variance, in_range, minus_twice_slope, kept = (
-            ctx.saved_tensors
-        )
-        if grad is None and grad_kl is None:
-            return (None,) * 6
+        x, theta, log_sigma2, bias, noise, square, variance, slope, kept, std = ctx.saved_tensors
+        nothing: tuple[None, ...] = (None,) * 7
         if torch.is_grad_enabled():
-            inputs = (x, theta, log_sigma2) if bias is None else (x, theta, log_sigma2, bias)
-            gradients = plain_gradients(_plain(epsilon, ctx.threshold), inputs, (grad, grad_kl))
-            return (*gradients, *[None] * (6 - len(gradients)))
+            plain = _plain(noise, ctx.threshold)
+            return (*differentiable(plain, (x, theta, log_sigma2, bias), (grad, grad_kl)), *nothing)
+        to_x = to_bias = None
         if grad is None:  # the KL alone: no gradient to x, nor to the layers before
-            of_kl = minus_twice_slope * grad_kl
-            return None, divide(of_kl.clone(), theta), of_kl.mul_(-0.5), None, None, None
-        to_std = (grad * epsilon).div_(std)  # twice the gradient to δ
-        to_x = None
-        if ctx.needs_input_grad[0]:
-            to_x = torch.mm(to_std, variance).mul_(x)
-            to_x.addmm_(grad, theta if kept is None else theta * kept)
-        to_log_variance = torch.mm(to_std.t(), square).mul_(variance)  # twice
-        to_log_sigma2 = to_log_variance * in_range
-        of_kl = minus_twice_slope * (0.0 if grad_kl is None else grad_kl)
-        to_theta = divide(to_log_variance.sub_(to_log_sigma2).add_(of_kl), theta)
-        if kept is None:
-            to_theta.addmm_(grad.t(), x)
+            to_theta, to_variance = torch.zeros_like(theta), torch.zeros_like(theta)
         else:
-            to_theta.addcmul_(torch.mm(grad.t(), x), kept)
-        to_bias = None if bias is None else grad.sum(0)
-        return to_x, to_theta, to_log_sigma2.sub_(of_kl).mul_(0.5), to_bias, None, None
+            grad = grad.contiguous()
+            to_delta, to_bias, _ = draw_gradients(ctx.kernels, grad, noise, std, 0.0)
+            if ctx.needs_input_grad[0]:
+                to_x = to_input(x, grad, theta if kept is None else theta * kept, to_delta, variance)
+            to_theta, to_variance = torch.mm(grad.t(), x), torch.mm(to_delta.t(), square)
+            if kept is not None:
+                to_theta.mul_(kept)
+        ctx.kernels.sparse_backward(
+            *(address(t) for t in (theta, variance, slope, to_theta, to_variance)), theta.numel(), address(grad_kl)
+        )
+        return to_x, to_theta, to_variance, None if bias is None else to_bias, *nothing
 
 
-def _plain(epsilon: Tensor, threshold: float | None) -> Any:
+def _plain(noise: Tensor, threshold: float | None) -> Any:
     """Return the same function of x, θ, log σ² and b in elementary operations."""
 
-    def plain(x: Tensor, theta: Tensor, log_sigma2: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def plain(x: Tensor, theta: Tensor, log_sigma2: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         variance = sparse.VARIANCE.plain(theta, log_sigma2)
         weight = theta
         if threshold is not None:
             weight = theta * (sparse.log_alpha(theta, log_sigma2) - threshold <= TIE)
         std = (F.linear(x.square(), variance) + ROOT).sqrt()
-        return F.linear(x, weight, bias) + std * epsilon, sparse.KL.plain(theta, log_sigma2).sum()
+        return F.linear(x, weight, bias) + std * noise, sparse.KL.plain(theta, log_sigma2).sum()
 
     return plain
