@@ -1,12 +1,12 @@
 """Loops over the weights and the pre-activations of stochastic layers: one pass forward and one backward.
 
-Arguments are addresses of contiguous float32 arrays, sizes, and numbers, used in single precision. Where an array is optional
-its address is 0. The functions are those of `bnnbench.layers`, where they are explained; `bnnbench.layers.fused` calls
-them.
+Arguments are addresses of contiguous float32 arrays, sizes, and numbers, used in single precision. Where an array is
+optional its address may be 0. The functions are those of `bnnbench.layers`, where they are explained;
+`bnnbench.layers.fused` calls them.
 
 A KL is returned in double precision. It is NaN or infinite if an argument of an exponential is no number or lies where
-single precision ends: then the plain formula serves, and nothing that the loop wrote is used. What depends on one weight
-is written in several short loops over a block: each needs no more values at a time than there are registers.
+single precision ends: then the plain formula serves, and nothing that the loop wrote is used. What depends on one
+weight is written in several short loops over a block: each needs no more values at a time than there are registers.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import float32, float64, njit, uint32
+from numba import float32, float64, njit
 
-from bnnbench.kernels.arithmetic import bits_of, float_of, log
+from bnnbench.kernels.arithmetic import exp, log
 from bnnbench.kernels.compiler import FAST, inline, loop
 from bnnbench.kernels.langevin import _floats
 
@@ -28,39 +28,20 @@ K1, K2, K3 = float32(0.63576), float32(1.87320), float32(1.48695)  # of the sigm
 
 
 @inline
-def exp(x):  # type: ignore[no-untyped-def]
-    """Return eˣ for |x| ≤ 87, within 2 units; NaN stays NaN, and beyond the result means nothing.
-
-    The sum with 1.5 · 2²³ is rounded to an integer, which its last bits hold: floor() gives 64 bits, for which AVX2 has
-    no vector instruction.
-    """
-    shifted = x * float32(1.44269504088896341) + float32(12582912)
-    n = shifted - float32(12582912)
-    f = x - n * float32(0.693359375) - n * float32(-2.12194440e-4)
-    p = float32(1.9875691500e-4)
-    p = p * f + float32(1.3981999507e-3)
-    p = p * f + float32(8.3334519073e-3)
-    p = p * f + float32(4.1665795894e-2)
-    p = p * f + float32(1.6666665459e-1)
-    p = p * f + float32(5.0000001201e-1)
-    return (p * f * f + f + float32(1)) * float_of(uint32(uint32(bits_of(shifted) + uint32(127)) << uint32(23)))
-
-
-@inline
-def _checked(x, limit):  # type: ignore[no-untyped-def]
+def _checked(x, limit):
     """Return x for |x| ≤ limit, else NaN."""
     return x if abs(x) <= limit else float32(np.nan)
 
 
 @inline
-def _log1p(e):  # type: ignore[no-untyped-def]
+def _log1p(e):
     """Return log(1 + e) for e ≥ 0: what 1 + e has lost is added back."""
     u = float32(1) + e
     return log(u) + (e - (u - float32(1))) / u
 
 
 @njit(fastmath=FAST | {"reassoc"}, error_model="numpy")
-def _sum(values):  # type: ignore[no-untyped-def]
+def _sum(values):
     """Return the sum of a block; in any order, or there were no vector instructions for it."""
     total = float32(0)
     for i in range(values.shape[0]):
@@ -69,7 +50,7 @@ def _sum(values):  # type: ignore[no-untyped-def]
 
 
 @loop
-def mean_field_forward(mu, rho, variance, n, precision):  # type: ignore[no-untyped-def]
+def mean_field_forward(mu, rho, variance, n, precision):
     """σ² = softplus(ρ)², and the sum of (μ² + σ²)/2s² − log σ.
 
     Args:
@@ -95,7 +76,7 @@ def mean_field_forward(mu, rho, variance, n, precision):  # type: ignore[no-unty
 
 
 @loop
-def mean_field_backward(mu, rho, variance, to_mu, to_variance, n, weight, precision):  # type: ignore[no-untyped-def]
+def mean_field_backward(mu, rho, variance, to_mu, to_variance, n, weight, precision):
     """Gradients to μ and ρ of a loss through γ, δ and the KL.
 
     Args:
@@ -119,7 +100,7 @@ def mean_field_backward(mu, rho, variance, to_mu, to_variance, n, weight, precis
 
 
 @inline
-def _smooth(log_alpha, alpha):  # type: ignore[no-untyped-def]
+def _smooth(log_alpha, alpha):
     """Return the sigmoid KL and its slope by log α."""
     inverse = float32(1) / alpha
     s = float32(1) / (float32(1) + exp(K2 + K3 * log_alpha))
@@ -128,7 +109,7 @@ def _smooth(log_alpha, alpha):  # type: ignore[no-untyped-def]
 
 
 @loop
-def alpha_forward(theta, log_alpha, variance, n, limit, smooth, half, c1, c2, c3):  # type: ignore[no-untyped-def]
+def alpha_forward(theta, log_alpha, variance, n, limit, smooth, half, c1, c2, c3):
     """αθ² (or α), and the sum of −h log α − c₁α − c₂α² − c₃α³, or of the sigmoid KL.
 
     Args:
@@ -164,14 +145,12 @@ def alpha_forward(theta, log_alpha, variance, n, limit, smooth, half, c1, c2, c3
 
 
 @inline
-def _projected(gradient, log_alpha, limit):  # type: ignore[no-untyped-def]
+def _projected(gradient, log_alpha, limit):
     return float32(0) if (log_alpha >= limit and gradient <= float32(0)) else gradient
 
 
 @loop
-def alpha_backward(  # type: ignore[no-untyped-def]
-    theta, log_alpha, to_theta, to_variance, n, weight, scale, limit, smooth, half, c1, c2, c3
-):
+def alpha_backward(theta, log_alpha, to_theta, to_variance, n, weight, scale, limit, smooth, half, c1, c2, c3):
     """Gradients to θ and log α of a loss through γ, δ and the KL; at the limit those to log α are projected.
 
     Args:
@@ -205,7 +184,7 @@ def alpha_backward(  # type: ignore[no-untyped-def]
 
 
 @loop
-def unit_backward(theta, to_theta, to_square, to_log_alpha, rows, columns):  # type: ignore[no-untyped-def]
+def unit_backward(theta, to_theta, to_square, to_log_alpha, rows, columns):
     """Gradients of a loss through δ = Σ θ² (αx²) to θ, and to the log α of every input.
 
     Args:
@@ -228,7 +207,7 @@ def unit_backward(theta, to_theta, to_square, to_log_alpha, rows, columns):  # t
 
 
 @loop
-def sparse_forward(theta, log_sigma2, variance, slope, kept, n, threshold):  # type: ignore[no-untyped-def]
+def sparse_forward(theta, log_sigma2, variance, slope, kept, n, threshold):
     """σ² in [e⁻⁸θ², e⁸θ²], the sum of the sigmoid KL, and its slope by log α.
 
     Args:
@@ -273,7 +252,7 @@ def sparse_forward(theta, log_sigma2, variance, slope, kept, n, threshold):  # t
 
 
 @loop
-def sparse_backward(theta, variance, slope, to_theta, to_variance, n, weight):  # type: ignore[no-untyped-def]
+def sparse_backward(theta, variance, slope, to_theta, to_variance, n, weight):
     """Gradients to θ and log σ² of a loss through γ, δ and the KL.
 
     Args:
@@ -296,7 +275,7 @@ def sparse_backward(theta, variance, slope, to_theta, to_variance, n, weight):  
 
 
 @loop
-def draw_forward(mean, variance, noise, bias, bias_variance, rows, columns, added, floor):  # type: ignore[no-untyped-def]
+def draw_forward(mean, variance, noise, bias, bias_variance, rows, columns, added, floor):
     """γ + b + ε √δ for δ = max(variance + added, floor).
 
     Args:
@@ -324,7 +303,7 @@ def draw_forward(mean, variance, noise, bias, bias_variance, rows, columns, adde
 
 
 @loop
-def draw_backward(grad, noise, std, to_variance, to_bias, to_bias_variance, rows, columns, root):  # type: ignore[no-untyped-def]
+def draw_backward(grad, noise, std, to_variance, to_bias, to_bias_variance, rows, columns, root):
     """Gradients to the variance, 0 where √δ is at its least value, and the sums over the batch.
 
     Args:
