@@ -9,6 +9,7 @@ are the definition, and what runs on a GPU, in other precisions, and where numba
     arithmetic.py  exponential, logarithm, sine and cosine that vectorise
     normals.py     loops that fill arrays
     langevin.py    loops that make a step
+    layers.py      loops over the weights and pre-activations of stochastic layers, forward and backward
     plain.py       the same words and normals in numpy
     compiler.py    how they are compiled, and where the compiled code is kept
 """
