@@ -55,7 +55,7 @@ figures: $(STAMP) ## the figures of papers, or FIG=psgld_a9a alone; `bnnbench ls
 figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 minutes on 2 cores
 	$(BIN)/python -m bnnbench.paper --quick $(FIG)
 
-defaults: $(STAMP) ## every method on every dataset, as it comes, against a linear model; about an hour on 2 cores
+defaults: $(STAMP) ## every method on every dataset, as it comes, against a linear model; one to two hours on 2 cores
 	$(BIN)/python -m bnnbench.defaults
 
 crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers

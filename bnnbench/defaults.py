@@ -1,4 +1,4 @@
-"""Whether the defaults are sane: ``python -m bnnbench.defaults`` (or ``make defaults``), about an hour on two cores.
+"""Whether the defaults are sane: ``python -m bnnbench.defaults`` (or ``make defaults``), one to two hours on two cores.
 
 Every method runs on every dataset that is here, with the settings that the tool has when nobody chooses any: model,
 prior, step size, budget. Its predictions are put beside those of a linear model on the same prepared data, ridge or
