@@ -30,6 +30,7 @@ from bnnbench.experiment.stopping import Stop, heard
 from bnnbench.experiment.timing import Clock
 from bnnbench.inference.potential import Potential, kl_weight
 from bnnbench.inference.random import derive_seed, layer_stream
+from bnnbench.layers.fused.step import prepare_layers
 from bnnbench.layers.sparsity import sparsity_rows
 from bnnbench.schedules import convergence_warning
 from bnnbench.store import checkpoint, sources
@@ -138,9 +139,7 @@ def _train(
         if moved is not None:
             console.print(f"note: begun with {moved}: the last digits may differ", highlight=False, soft_wrap=True)
     _announce(config, parts, folder, console)
-    if hasattr(parts.optimizer, "prepare"):
-        parts.optimizer.prepare()  # compiles: not on the clock
-
+    _prepare(parts)
     lr_start = float(config.method.optimizer["lr"])
     approximation, normalisation, guard = parts.approximation, parts.normalisation, parts.guard
     if state is None:
@@ -150,6 +149,7 @@ def _train(
     every = config.eval.every or parts.iterations
     saved = time.perf_counter()
     reporter = Reporter(config.method.label, parts.iterations, iteration, console, folder.manifest)
+    clock.begin()
     with contextlib.closing(reporter):
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
@@ -189,13 +189,26 @@ def _train(
                 raise KeyboardInterrupt
             if member or due:
                 clock.lap("eval")
+    return rows, _conclude(parts, folder, rows, clock)
+
+
+def _prepare(parts: Parts) -> None:
+    """Compile what steps need, before the clock runs."""
+    if hasattr(parts.optimizer, "prepare"):
+        parts.optimizer.prepare()
+    if parts.chains.count == 1 and parts.device.type == "cpu":  # chains run under vmap, by the plain formulas
+        prepare_layers(parts.chains.network)
+
+
+def _conclude(parts: Parts, folder: RunFolder, rows: list[Row], clock: Clock) -> list[Row]:
+    """Record what the run ended with; return the rows of sparsity.csv."""
     sparsity = sparsity_rows(parts.chains.network, [parts.chains.state_of(k) for k in range(parts.chains.count)])
     if sparsity:
         folder.table("sparsity.csv", sparsity)
     final = {f"{row['split']}/{row['predictor']}/{row['chain']}": row for row in rows}
     spent = {f"{what}_seconds": seconds for what, seconds in clock.seconds.items()}
     folder.finish(final=final, **spent)
-    return rows, sparsity
+    return sparsity
 
 
 def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: float, beta: float = 1.0) -> Tensor:

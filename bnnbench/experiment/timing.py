@@ -23,6 +23,11 @@ class Clock:
         self.seconds = {"train": train, "eval": evaluation}
         self._since = time.perf_counter()
 
+    def begin(self) -> None:
+        """Leave out the time since the last call, of preparations."""
+        synchronise(self.device)
+        self._since = time.perf_counter()
+
     def lap(self, spent_on: str) -> None:
         """Add the time since the last call to ``train`` or ``eval``."""
         synchronise(self.device)

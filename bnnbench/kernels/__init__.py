@@ -7,6 +7,7 @@ are the definition, and what runs on a GPU, in other precisions, and where numba
 
     threefry.py    random words from a key and a counter, and standard normals from the words
     arithmetic.py  exponential, logarithm, sine and cosine that vectorise
+    addresses.py   arrays at an address, in place of tensors
     normals.py     loops that fill arrays
     langevin.py    loops that make a step
     layers.py      loops over the weights and pre-activations of stochastic layers, forward and backward

@@ -1,39 +1,28 @@
 """Loops that make a step of SGLD and pSGLD: the noise is drawn and the update applied in one pass over the weights.
 
 A step makes one call for all tensors and chains: the loops take arrays of their addresses, which costs a microsecond or
-two where views would cost some for each tensor. What may stand at such an address `bnnbench.samplers._in_one_pass`
-checks: single precision, contiguous, on the CPU.
+two where views would cost some for each tensor. What may stand at such an address `bnnbench.samplers._one_pass` checks:
+single precision, contiguous, on the CPU.
 
-The rules are those of `bnnbench.samplers.sgld` and `psgld`, where they are explained.
+The rules are those of `bnnbench.samplers.sgld` and `psgld`, where they are explained. Elements come in pairs, as
+normals do: see `bnnbench.kernels.normals`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import carray, float32, types, uint32
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import float32, uint32
 
+from bnnbench.kernels.addresses import floats
 from bnnbench.kernels.compiler import inline, loop
 from bnnbench.kernels.threefry import threefry, two_normals
 
 
-@intrinsic
-def _pointer(context: Any, address: Any) -> Any:
-    return types.voidptr(address), lambda ctx, builder, signature, args: builder.inttoptr(args[0], cgutils.voidptr_t)
-
-
 @inline
-def _floats(address, size):
-    return carray(_pointer(address), (size,), np.float32)
-
-
-@inline
-def _sgld(w, g, lr, decay, sd, xi):
-    return w - lr * (g + decay * w) + sd * xi
+def _sgld(w, g, j, xi, lr, decay, sd):
+    w[j] = w[j] - lr * (g[j] + decay * w[j]) + sd * xi
 
 
 @loop
@@ -51,23 +40,22 @@ def sgld(w, g, size, keys, step, lr, decay, sd):
         n = size[t]
         m = (n + 1) // 2
         k0, k1 = keys[t, 0], keys[t, 1]
-        w1, g1 = _floats(w[t], n), _floats(g[t], n)
+        w1, g1 = floats(w[t], n), floats(g[t], n)
         w2, g2 = w1[m:], g1[m:]
         for j in range(n - m):
             a, b = threefry(k0, k1, uint32(j), step)
             x, y = two_normals(a, b)
-            w1[j] = _sgld(w1[j], g1[j], lr, decay, sd, x)
-            w2[j] = _sgld(w2[j], g2[j], lr, decay, sd, y)
+            _sgld(w1, g1, j, x, lr, decay, sd)
+            _sgld(w2, g2, j, y, lr, decay, sd)
         if m > n - m:
             a, b = threefry(k0, k1, uint32(m - 1), step)
-            x, y = two_normals(a, b)
-            w1[m - 1] = _sgld(w1[m - 1], g1[m - 1], lr, decay, sd, x)
+            _sgld(w1, g1, m - 1, two_normals(a, b)[0], lr, decay, sd)
 
 
 @inline
-def _psgld(w, drift, root, lr, damping, sd, xi):
-    G = float32(1) / (damping + root)
-    return w - lr * (drift * G) + sd * (math.sqrt(G) * xi)
+def _held(w, g, v, j, xi, lr, decay, damping, sd):
+    G = float32(1) / (damping + math.sqrt(v[j]))
+    w[j] = w[j] - lr * ((g[j] + decay * w[j]) * G) + sd * (math.sqrt(G) * xi)
 
 
 @loop
@@ -83,24 +71,25 @@ def psgld_held(w, g, v, size, keys, step, lr, decay, damping, sd):
         n = size[t]
         m = (n + 1) // 2
         k0, k1 = keys[t, 0], keys[t, 1]
-        w1, g1, v1 = _floats(w[t], n), _floats(g[t], n), _floats(v[t], n)
+        w1, g1, v1 = floats(w[t], n), floats(g[t], n), floats(v[t], n)
         w2, g2, v2 = w1[m:], g1[m:], v1[m:]
         for j in range(n - m):
             a, b = threefry(k0, k1, uint32(j), step)
             x, y = two_normals(a, b)
-            w1[j] = _psgld(w1[j], g1[j] + decay * w1[j], math.sqrt(v1[j]), lr, damping, sd, x)
-            w2[j] = _psgld(w2[j], g2[j] + decay * w2[j], math.sqrt(v2[j]), lr, damping, sd, y)
+            _held(w1, g1, v1, j, x, lr, decay, damping, sd)
+            _held(w2, g2, v2, j, y, lr, decay, damping, sd)
         if m > n - m:
-            j = m - 1
-            a, b = threefry(k0, k1, uint32(j), step)
-            x, y = two_normals(a, b)
-            w1[j] = _psgld(w1[j], g1[j] + decay * w1[j], math.sqrt(v1[j]), lr, damping, sd, x)
+            a, b = threefry(k0, k1, uint32(m - 1), step)
+            _held(w1, g1, v1, m - 1, two_normals(a, b)[0], lr, decay, damping, sd)
 
 
 @inline
-def _moved(v, g, w, decay_in_v, alpha, rest):
-    g_bar = g + decay_in_v * w
-    return alpha * v + rest * (g_bar * g_bar)
+def _moving(w, g, v, j, xi, lr, decay, decay_in_v, alpha, rest, correction, damping, sd):
+    g_bar = g[j] + decay_in_v * w[j]
+    V = alpha * v[j] + rest * (g_bar * g_bar)
+    v[j] = V
+    G = float32(1) / (damping + correction * math.sqrt(V))
+    w[j] = w[j] - lr * ((g[j] + decay * w[j]) * G) + sd * (math.sqrt(G) * xi)
 
 
 @loop
@@ -118,24 +107,17 @@ def psgld(w, g, v, size, keys, step, lr, decay, decay_in_v, alpha, rest, correct
         n = size[t]
         m = (n + 1) // 2
         k0, k1 = keys[t, 0], keys[t, 1]
-        w1, g1, v1 = _floats(w[t], n), _floats(g[t], n), _floats(v[t], n)
+        w1, g1, v1 = floats(w[t], n), floats(g[t], n), floats(v[t], n)
         w2, g2, v2 = w1[m:], g1[m:], v1[m:]
         for j in range(n - m):
             a, b = threefry(k0, k1, uint32(j), step)
             x, y = two_normals(a, b)
-            new = _moved(v1[j], g1[j], w1[j], decay_in_v, alpha, rest)
-            v1[j] = new
-            w1[j] = _psgld(w1[j], g1[j] + decay * w1[j], correction * math.sqrt(new), lr, damping, sd, x)
-            new = _moved(v2[j], g2[j], w2[j], decay_in_v, alpha, rest)
-            v2[j] = new
-            w2[j] = _psgld(w2[j], g2[j] + decay * w2[j], correction * math.sqrt(new), lr, damping, sd, y)
+            _moving(w1, g1, v1, j, x, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
+            _moving(w2, g2, v2, j, y, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
         if m > n - m:
-            j = m - 1
-            a, b = threefry(k0, k1, uint32(j), step)
-            x, y = two_normals(a, b)
-            new = _moved(v1[j], g1[j], w1[j], decay_in_v, alpha, rest)
-            v1[j] = new
-            w1[j] = _psgld(w1[j], g1[j] + decay * w1[j], correction * math.sqrt(new), lr, damping, sd, x)
+            a, b = threefry(k0, k1, uint32(m - 1), step)
+            x = two_normals(a, b)[0]
+            _moving(w1, g1, v1, m - 1, x, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
 
 
 def warm_up(name: str) -> None:

@@ -16,9 +16,9 @@ import math
 import numpy as np
 from numba import float32, float64, njit
 
+from bnnbench.kernels.addresses import floats
 from bnnbench.kernels.arithmetic import exp, log
 from bnnbench.kernels.compiler import FAST, inline, loop
-from bnnbench.kernels.langevin import _floats
 
 BLOCK = 1024  # weights at a time, which stay in the innermost cache from one loop to the next
 TINY = float32(np.finfo(np.float32).tiny)
@@ -59,7 +59,7 @@ def mean_field_forward(mu, rho, variance, n, precision):
         precision: 1/s².
     """
     precision = float32(precision)
-    mu, rho, variance = _floats(mu, n), _floats(rho, n), _floats(variance, n)
+    mu, rho, variance = floats(mu, n), floats(rho, n), floats(variance, n)
     terms, total = np.empty(BLOCK, np.float32), float64(0)
     for first in range(0, n, BLOCK):
         size = min(BLOCK, n - first)
@@ -87,9 +87,9 @@ def mean_field_backward(mu, rho, variance, to_mu, to_variance, n, weight, precis
         precision: 1/s².
     """
     precision = float32(precision)
-    mu, rho, variance = _floats(mu, n), _floats(rho, n), _floats(variance, n)
-    to_mu, to_variance = _floats(to_mu, n), _floats(to_variance, n)
-    beta = _floats(weight, 1)[0] if weight != 0 else float32(0)
+    mu, rho, variance = floats(mu, n), floats(rho, n), floats(variance, n)
+    to_mu, to_variance = floats(to_mu, n), floats(to_variance, n)
+    beta = floats(weight, 1)[0] if weight != 0 else float32(0)
     shrink = beta * precision
     for i in range(n):
         e = exp(-abs(rho[i]))
@@ -120,8 +120,8 @@ def alpha_forward(theta, log_alpha, variance, n, limit, smooth, half, c1, c2, c3
         half, c1, c2, c3: h and the coefficients.
     """
     limit, half, c1, c2, c3 = float32(limit), float32(half), float32(c1), float32(c2), float32(c3)
-    log_alpha, variance = _floats(log_alpha, n), _floats(variance, n)
-    weights = _floats(theta, n if theta != 0 else 0)
+    log_alpha, variance = floats(log_alpha, n), floats(variance, n)
+    weights = floats(theta, n if theta != 0 else 0)
     terms, total = np.empty(BLOCK, np.float32), float64(0)
     for first in range(0, n, BLOCK):
         size = min(BLOCK, n - first)
@@ -163,15 +163,15 @@ def alpha_backward(theta, log_alpha, to_theta, to_variance, n, weight, scale, li
         limit, smooth, half, c1, c2, c3: see `alpha_forward`.
     """
     limit, half, c1, c2, c3 = float32(limit), float32(half), float32(c1), float32(c2), float32(c3)
-    log_alpha, to_variance = _floats(log_alpha, n), _floats(to_variance, n)
+    log_alpha, to_variance = floats(log_alpha, n), floats(to_variance, n)
     size = n if theta != 0 else 0
-    weights, to_weights = _floats(theta, size), _floats(to_theta, size)
+    weights, to_weights = floats(theta, size), floats(to_theta, size)
     for i in range(size):
         a = log_alpha[i]
         half_slope = to_variance[i] * exp(limit if a > limit else a) * weights[i]
         to_weights[i] += float32(2) * half_slope
         to_variance[i] = half_slope * weights[i]
-    beta = float32(scale) * _floats(weight, 1)[0] if weight != 0 else float32(0)
+    beta = float32(scale) * floats(weight, 1)[0] if weight != 0 else float32(0)
     for i in range(n):
         a = log_alpha[i]
         b = limit if a > limit else a
@@ -193,10 +193,10 @@ def unit_backward(theta, to_theta, to_square, to_log_alpha, rows, columns):
         to_square: the gradient to θ² [rows, columns].
         to_log_alpha: to hold that to log α [columns].
     """
-    total = _floats(to_log_alpha, columns)
+    total = floats(to_log_alpha, columns)
     total[:] = float32(0)
-    theta, n = _floats(theta, rows * columns), columns
-    to_theta, to_square = _floats(to_theta, rows * columns), _floats(to_square, rows * columns)
+    theta, n = floats(theta, rows * columns), columns
+    to_theta, to_square = floats(to_theta, rows * columns), floats(to_square, rows * columns)
     for row in range(rows):
         w, to_w = theta[row * n : (row + 1) * n], to_theta[row * n : (row + 1) * n]
         h = to_square[row * n : (row + 1) * n]
@@ -217,9 +217,9 @@ def sparse_forward(theta, log_sigma2, variance, slope, kept, n, threshold):
         kept: to hold 1 where log α ≤ `threshold`, else 0 [n]; or 0.
     """
     threshold = float32(threshold)
-    theta, log_sigma2 = _floats(theta, n), _floats(log_sigma2, n)
-    variance, slope = _floats(variance, n), _floats(slope, n)
-    mask = _floats(kept, n if kept != 0 else 0)
+    theta, log_sigma2 = floats(theta, n), floats(log_sigma2, n)
+    variance, slope = floats(variance, n), floats(slope, n)
+    mask = floats(kept, n if kept != 0 else 0)
     logs, terms, total = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32), float64(0)
     for first in range(0, n, BLOCK):
         size = min(BLOCK, n - first)
@@ -261,9 +261,9 @@ def sparse_backward(theta, variance, slope, to_theta, to_variance, n, weight):
         to_variance: holds the gradient to σ² through δ, to hold that to log σ² [n].
         weight: address of the gradient to the KL, a scalar, or 0.
     """
-    theta, variance, slope = _floats(theta, n), _floats(variance, n), _floats(slope, n)
-    to_theta, to_variance = _floats(to_theta, n), _floats(to_variance, n)
-    beta = _floats(weight, 1)[0] if weight != 0 else float32(0)
+    theta, variance, slope = floats(theta, n), floats(variance, n), floats(slope, n)
+    to_theta, to_variance = floats(to_theta, n), floats(to_variance, n)
+    beta = floats(weight, 1)[0] if weight != 0 else float32(0)
     for i in range(n):
         w = theta[i]
         through_variance = to_variance[i] * variance[i]
@@ -285,9 +285,9 @@ def draw_forward(mean, variance, noise, bias, bias_variance, rows, columns, adde
         bias, bias_variance: b and a further part of the variance [columns], or 0.
     """
     added, floor = float32(added), float32(floor)
-    b, bv = _floats(bias, columns if bias != 0 else 0), _floats(bias_variance, columns if bias_variance != 0 else 0)
+    b, bv = floats(bias, columns if bias != 0 else 0), floats(bias_variance, columns if bias_variance != 0 else 0)
     size, n = rows * columns, columns
-    mean, variance, noise = _floats(mean, size), _floats(variance, size), _floats(noise, size)
+    mean, variance, noise = floats(mean, size), floats(variance, size), floats(noise, size)
     for row in range(rows):
         y, v, e = mean[row * n : (row + 1) * n], variance[row * n : (row + 1) * n], noise[row * n : (row + 1) * n]
         if bias_variance != 0:
@@ -313,14 +313,14 @@ def draw_backward(grad, noise, std, to_variance, to_bias, to_bias_variance, rows
         root: the least √δ.
     """
     root = float32(root)
-    to_b, to_bv = _floats(to_bias, columns), _floats(to_bias_variance, columns)
+    to_b, to_bv = floats(to_bias, columns), floats(to_bias_variance, columns)
     to_b[:], to_bv[:] = float32(0), float32(0)
     size, n = rows * columns, columns
     grad, noise, std, to_variance = (
-        _floats(grad, size),
-        _floats(noise, size),
-        _floats(std, size),
-        _floats(to_variance, size),
+        floats(grad, size),
+        floats(noise, size),
+        floats(std, size),
+        floats(to_variance, size),
     )
     for row in range(rows):
         g, e, s = grad[row * n : (row + 1) * n], noise[row * n : (row + 1) * n], std[row * n : (row + 1) * n]

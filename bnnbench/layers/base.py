@@ -65,6 +65,7 @@ class StochasticLayer(nn.Module):
         ValueError: `layer` is neither, or its weight or bias is computed from other parameters (weight normalisation).
     """
 
+    compiles = False  # whether training steps of a linear layer have compiled loops; see `bnnbench.layers.fused.step`
     weight: nn.Parameter  # [out, in], or [out channels, in channels / groups, height, width]
     bias: nn.Parameter | None  # [out]
     in_units: int  # input features or channels

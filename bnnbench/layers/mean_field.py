@@ -50,6 +50,7 @@ class MeanField(StochasticLayer):
         ValueError: an argument out of range; `layer` of another kind.
     """
 
+    compiles = True
     bias_rho: nn.Parameter | None
 
     def __init__(

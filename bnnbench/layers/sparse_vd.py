@@ -47,6 +47,7 @@ class SparseVD(StochasticLayer):
         ValueError: an argument out of range; `layer` of another kind.
     """
 
+    compiles = True
     kl_covers = ("weight", "log_sigma2", "log_alpha")
 
     def __init__(

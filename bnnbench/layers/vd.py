@@ -48,6 +48,7 @@ class VariationalDropout(StochasticLayer):
         ValueError: an argument out of range; an α per weight with noise on the inputs; cubic KL with α above 1.
     """
 
+    compiles = True
     kl_covers = ("weight", "log_alpha")
 
     def __init__(

@@ -84,6 +84,7 @@ def test_a_diverging_run_stops_and_says_where(method: str, run_small: Run, compo
 @pytest.mark.parametrize("method", samplers())
 def test_at_zero_temperature_a_sampler_draws_no_noise(method: str, compose: Compose) -> None:
     parts = assemble(parse(compose(f"method={method}", "temperature=0", "model.widths=[16]")))
+    assert parts.optimizer.noise is parts.noise
     parts.noise.reserve = lambda tensors: pytest.fail("noise was drawn")
     for iteration in range(3):
         step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)

@@ -67,3 +67,34 @@ def test_code_is_kept_for_the_user_alone(usual: list[float], tmp_path: Path) -> 
     assert folder.name.startswith("loops-") and folder.stat().st_mode & 0o077 == 0
     assert list(folder.rglob("*.nbi"))
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
+
+
+PREPARED = """
+import sys
+from bnnbench.config.composition import compose
+from bnnbench.experiment.assembly import assemble, check
+from bnnbench.experiment.run import _prepare, step
+from bnnbench.kernels import loops
+parts = assemble(check(compose([f"method={sys.argv[1]}", "model.widths=[4]", "threads=1", *sys.argv[2:]])))
+_prepare(parts)
+module = loops("langevin" if "sgld" in sys.argv[1] else "layers")
+compiled = lambda: {n: len(f.signatures) for n, f in vars(module).items() if hasattr(f, "signatures")}
+before = compiled()
+for iteration in range(8):
+    parts.noise.begin(iteration)
+    step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
+print(sum(before.values()), compiled() == before)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["sgld", "psgld method.optimizer.v_adapt=2 method.optimizer.alpha=0.1", "mean_field", "vd", "sparse_vd"],
+)
+def test_no_step_waits_for_a_compilation(words: str, tmp_path: Path) -> None:
+    """What a run prepares before its clock starts is all that its steps call."""
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED, *words.split()], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    count, none_added = done.stdout.split()
+    assert int(count) > 0 and none_added == "True"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from bnnbench.kernels import loops
+from bnnbench.layers.base import HasKL, StochasticLayer
 from bnnbench.layers.fused.ops import plain_gradients, transforms_active
+from bnnbench.layers.joint_kl import joint_kl
 
 
 def compiled(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
@@ -35,6 +37,16 @@ def compiled(x: Tensor, *parameters: Tensor | None) -> ModuleType | None:
 def _is_plain(t: Tensor) -> bool:
     kind = type(t)  # not a subclass, whose memory may hold something else
     return (kind is nn.Parameter or kind is Tensor) and t.dtype is torch.float32 and t.is_cpu and t.is_contiguous()
+
+
+def prepare_layers(network: nn.Module) -> None:
+    """Compile the loops that training steps of `network` need, by a step of each kind of layer on a single weight."""
+    kinds = {type(m) for m in network.modules() if isinstance(m, StochasticLayer) and m.compiles and not m.is_conv}
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        for kind in kinds:
+            layer = kind(nn.Linear(1, 1))
+            with joint_kl():
+                (layer(torch.ones(1, 1)).sum() + cast(HasKL, layer).kl()).backward()
 
 
 def address(t: Tensor | None) -> int:
