@@ -20,6 +20,9 @@ Compose = Callable[..., dict[str, Any]]
     [
         ((), ("seed=1", "name=x", "device=cpu", "method.reference=x"), []),
         ((), ("method.label=X",), ["method.label"]),
+        ((), ("eval.ece_bins=7",), ["eval.ece_bins"]),  # another measure
+        ((), ("random=torch",), ["random"]),  # the same seeds are other repetitions
+        (("method=sgd",), ("method=sgd", "random=torch"), []),
         (("iterations=50",), ("iterations=60", "epochs=3"), ["iterations"]),
         ((), ("iterations=50",), ["iterations"]),  # epochs has an effect in one of them alone
         ((), ("prior.name=flat",), ["prior.name"]),
