@@ -219,7 +219,7 @@ def measure_evaluation(data: Sequence[str]) -> bool:
     met = True
     for method in ("sgd", "psgld"):
         with tempfile.TemporaryDirectory() as results:
-            raw = compose([*data, f"method={method}", "epochs=2", f"results={results}"])
+            raw = compose([*data, f"method={method}", "epochs=2", "eval.every=300", f"results={results}"])
             folder = run(raw, Console(file=io.StringIO()))
             manifest = Manifest.read(folder)
         train, evaluation = manifest["train_seconds"], manifest["eval_seconds"]

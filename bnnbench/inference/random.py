@@ -20,6 +20,7 @@ from torch import Tensor
 from bnnbench.kernels import loops, plain
 
 ROLES = ("init", "data", "noise", "layers", "eval")
+KEPT_DRAWS = 8  # of a step, whose keys are kept for the next
 
 
 def derive_seed(seed: int, chain: int, role: str, *parts: int) -> int:
@@ -113,7 +114,7 @@ class CounterNoise:
         if keys is None:
             words = [_key(seed, draw, tensor) for tensor in range(tensors) for seed in self.seeds]
             keys = np.array(words, np.uint32).reshape(-1, 2)
-            if draw < KEPT_DRAWS:  # a caller that begins no step goes on counting
+            if draw < KEPT_DRAWS:  # one that begins no step goes on counting
                 self._kept[draw, tensors] = keys
         return keys, np.uint32(self._step)
 
@@ -152,9 +153,6 @@ NoiseSource = Noise | CounterNoise
 def noise_source(kind: Literal["counter", "torch"], seeds: Sequence[int], device: torch.device) -> NoiseSource:
     """Return the samplers' noise of a run, one stream per seed: counted on a CPU alone, if `kind` says so."""
     return CounterNoise(seeds) if kind == "counter" and device.type == "cpu" else Noise(seeds, device)
-
-
-KEPT_DRAWS = 8
 
 
 def _key(seed: int, draw: int, tensor: int) -> tuple[int, int]:
