@@ -38,6 +38,7 @@ from bnnbench.store.manifest import Manifest
 
 BLOCK = 40  # steps between two readings of the clock, all chains counted
 BATCH = 100
+WARM_UP = 100  # steps
 # Label, overrides, chains, and the largest admissible multiple of the bare loop.
 LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("SGD", ("method=sgd",), 1, 1.15),
@@ -45,7 +46,7 @@ LOOPS: tuple[tuple[str, tuple[str, ...], int, float | None], ...] = (
     ("SGLD", ("method=sgld",), 1, 2.2),
     ("SGLD, 4 chains, each", ("method=sgld",), 4, None),
     ("BN + SGLD", ("method=batchnorm_sgld",), 1, None),
-    ("pSGLD, V held", ("method=psgld", "method.optimizer.v_adapt=2"), 1, 2.8),
+    ("pSGLD, V held", ("method=psgld", f"method.optimizer.v_adapt={WARM_UP}"), 1, 2.8),
     ("pSGLD, V moving", ("method=psgld", "method.optimizer.v_adapt=always"), 1, None),
     (
         "pSGLD, Γ by Hutchinson",
@@ -149,7 +150,7 @@ def measure_steps(rounds: int, data: Sequence[str]) -> bool:
     loops["bare loop"] = bare_loop(train)
     print(f"\nsteps: ms of the bare loop and multiples of it, median (quartiles) over {rounds} rounds")
     for loop in loops.values():
-        loop(5)  # first calls allocate
+        loop(WARM_UP)  # first calls allocate, and V is held after
     if device.type == "cuda":
         _check_no_sync(loops, device)
     else:
