@@ -396,7 +396,7 @@ def test_every_kind_of_layer_runs_with_samplers_schedules_and_chains(
     layers: str, lr: float, method: list[str], compose: Compose
 ) -> None:
     parts = parts_of(compose, *method, f"method.layers.name={layers}", "chains=2", "temperature=1e-3")
-    with layer_stream(0, parts.device):
+    with layer_stream([0, 1], parts.device):
         losses = [
             step(parts.optimizer, parts.potential, *parts.batches(i), lr * parts.schedule(i)).sum().item()
             for i in range(40)

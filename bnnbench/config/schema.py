@@ -140,7 +140,7 @@ class RunConfig(_Strict):
     iterations: Count | None  # used in place of epochs if given
     batch_size: Count  # per chain
     shuffle: bool
-    random: Literal["counter", "torch"]  # where the samplers' noise comes from
+    random: Literal["counter", "torch"]  # where samplers and layers draw from
     temperature: NonNegative | Literal["1/N"]  # T
     task: dict[str, Any]  # name, then the options of the task
     prior: dict[str, Any]  # name, biases, norm, then the options of the prior

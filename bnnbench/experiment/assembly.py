@@ -162,6 +162,7 @@ def assemble(config: RunConfig) -> Parts:
             config.eval.batch_size,
             config.seed,
             make_metrics(config.eval.metrics, task),
+            config.random,
         ),
         guard=DivergenceGuard(chains, device),
         temperature=effective_temperature(config.method, len(data.train)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,6 +54,7 @@ class Evaluator:
             noise depends on it.
         seed: of the run; the draws of stochastic layers derive theirs from it.
         metrics: to record beside the task's own measures.
+        random: where the layers' draws come from, see `bnnbench.inference.random.layer_stream`.
 
     Attributes:
         per_datum: (split, predictor, chain) → measure → each datum's contribution [N], of the last call that asked.
@@ -70,11 +71,12 @@ class Evaluator:
         batch_size: int,
         seed: int,
         metrics: Sequence[Metric] = (),
+        random: Literal["counter", "torch"] = "torch",
     ) -> None:
         self.task, self.chains, self.splits, self.ood = task, chains, dict(splits), ood
         self.approximation, self.normalisation = approximation, normalisation
         self.batch_size = DRAWN if approximation.draws_from_layers else batch_size
-        self.seed, self.metrics = seed, metrics
+        self.seed, self.metrics, self.random = seed, metrics, random
         self.device = next(iter(self.splits.values())).x.device
         self.in_distribution = "test" if "test" in self.splits else next(iter(self.splits))
         self.has_kl = bool(covered_by_kl(chains.network))
@@ -91,7 +93,8 @@ class Evaluator:
             iteration: of the run; the draws of stochastic layers depend on it.
             per_datum: whether to keep the scores of every datum too, in the attribute of that name.
         """
-        with layer_stream(derive_seed(self.seed, 0, "eval", iteration), self.device):
+        seeds = [derive_seed(self.seed, k, "eval", iteration) for k in range(self.chains.count)]
+        with layer_stream(seeds, self.device, self.random):
             predictions = self._predict()
             if member:
                 self.approximation.add(predictions)

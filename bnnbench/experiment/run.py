@@ -29,7 +29,9 @@ from bnnbench.experiment.snapshot import restore, state_of
 from bnnbench.experiment.stopping import Stop, heard
 from bnnbench.experiment.timing import Clock
 from bnnbench.inference.potential import Potential, kl_weight
-from bnnbench.inference.random import derive_seed, layer_stream
+from bnnbench.inference.random import begin, derive_seed, layer_stream
+from bnnbench.layers import noise as layer_noise
+from bnnbench.layers.base import StochasticLayer
 from bnnbench.layers.fused.step import prepare_layers
 from bnnbench.layers.sparsity import sparsity_rows
 from bnnbench.schedules import convergence_warning
@@ -71,7 +73,9 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
         console.print(f"note: {remark}", highlight=False, soft_wrap=True)
     folder = RunFolder(raw, (*COLUMNS, *(measure.name for measure in parts.own_measures)))
     try:
-        stream = layer_stream(derive_seed(config.seed, 0, "layers"), parts.device)
+        stream = layer_stream(
+            [derive_seed(config.seed, k, "layers") for k in range(config.chains)], parts.device, config.random
+        )
         users = called("training") if sources.modules_of(raw) else contextlib.nullcontext()
         with heard() as stop, machine.memory_told(), stream, users:
             rows, sparsity = _train(config, parts, folder, stop, console)
@@ -154,7 +158,7 @@ def _train(
         while iteration < parts.iterations:
             lr = lr_start * parts.schedule(iteration)
             beta = kl_weight(config.method.kl, iteration / parts.batches.steps_per_epoch)
-            parts.noise.begin(iteration)
+            begin(iteration, parts.noise)
             loss = step(parts.optimizer, parts.potential, *parts.batches(iteration), lr, beta)
             iteration += 1
             checked = guard.add(loss, lr)
@@ -196,6 +200,7 @@ def _prepare(parts: Parts) -> None:
     """Compile what steps need, before the clock runs."""
     if hasattr(parts.optimizer, "prepare"):
         parts.optimizer.prepare()
+    layer_noise.prepare()
     if parts.chains.count == 1 and parts.device.type == "cpu":  # chains run under vmap, by the plain formulas
         prepare_layers(parts.chains.network)
 
@@ -262,6 +267,7 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
 def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
     """Write the manifest, and announce the run."""
     temperature, num_data = parts.temperature, len(parts.data.train)
+    draws = any(isinstance(m, StochasticLayer) for m in parts.chains.network.modules())
     warnings = [] if parts.narrow is None else [parts.narrow]
     if config.chosen:
         warnings += departures(folder.raw | {"chosen": config.chosen})
@@ -304,7 +310,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
         thin=config.members.thin,
         eval_every=config.eval.every,
         score=parts.task.score,
-        noise=None if temperature is None else parts.noise.name,
+        noise=parts.noise.name if temperature is not None or draws else None,
         measures=[asdict(measure) for measure in parts.own_measures],
         warnings=warnings,
         sources=sources.record(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from bnnbench.layers import network as networks
+from bnnbench.layers.noise import of_chain
 
 State = dict[str, Tensor]
 
@@ -45,8 +46,9 @@ class Chains:
             trained = {name: p.requires_grad for name, p in self.network.named_parameters()}
             self.parameters = {name: nn.Parameter(p.detach(), trained[name]) for name, p in parameters.items()}
             self.buffers = {name: b.detach().clone() for name, b in buffers.items()}
+            self._index = torch.arange(self.count)
             self._vmapped = {
-                axis: torch.vmap(self._one, in_dims=(0, 0, axis), randomness="different") for axis in (0, None)
+                axis: torch.vmap(self._one, in_dims=(0, 0, axis, 0), randomness="different") for axis in (0, None)
             }
 
     @property
@@ -54,8 +56,9 @@ class Chains:
         """Number of parameters of one network."""
         return sum(p.numel() for p in self.parameters.values()) // self.count
 
-    def _one(self, parameters: State, buffers: State, x: Tensor) -> Tensor:
-        return functional_call(self.network, (parameters, buffers), (x,))
+    def _one(self, parameters: State, buffers: State, x: Tensor, chain: int | Tensor) -> Tensor:
+        with of_chain(chain):
+            return functional_call(self.network, (parameters, buffers), (x,))
 
     def __call__(self, x: Tensor, *, shared: bool = False, buffers: State | None = None) -> Tensor:
         """Return the outputs [K, B, outputs].
@@ -73,12 +76,12 @@ class Chains:
         buffers = self.buffers if buffers is None else buffers
         if self.one_by_one:
             return torch.stack([self._alone(k, buffers, x if shared else x[k]) for k in range(self.count)])
-        return self._vmapped[None if shared else 0](self.parameters, buffers, x)
+        return self._vmapped[None if shared else 0](self.parameters, buffers, x, self._index)
 
     def _alone(self, chain: int, buffers: State, x: Tensor) -> Tensor:
         """Return the outputs of one chain; what it changes in its buffers is a view of `buffers`."""
         parameters = {name: p[chain] for name, p in self.parameters.items()}
-        return self._one(parameters, {name: b[chain] for name, b in buffers.items()}, x)
+        return self._one(parameters, {name: b[chain] for name, b in buffers.items()}, x, chain)
 
     @torch.no_grad()
     def probe(self, in_shape: tuple[int, ...]) -> None:
@@ -105,7 +108,11 @@ class Chains:
         """Return the KL of each network's weights from their prior [K], in nats; 0 without a layer that has one."""
         if self.count == 1:
             return networks.kl(self.network).unsqueeze(0)
-        return torch.vmap(lambda state: networks.kl(self.network, state), randomness="different")(self.parameters)
+        return torch.vmap(self._kl, randomness="different")(self.parameters, self._index)
+
+    def _kl(self, parameters: State, chain: Tensor) -> Tensor:
+        with of_chain(chain):
+            return networks.kl(self.network, parameters)
 
     def with_axis(self, parameters: Mapping[str, Tensor]) -> State:
         """Return the given parameters with the chain axis, [K, *shape], also if K = 1."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bnnbench.kernels import loops, plain
+from bnnbench.layers import noise as layer_noise
 
 ROLES = ("init", "data", "noise", "layers", "eval")
 KEPT_DRAWS = 8  # of a step, whose keys are kept for the next
@@ -162,24 +163,34 @@ def _key(seed: int, draw: int, tensor: int) -> tuple[int, int]:
 
 
 @contextmanager
-def layer_stream(seed: int, device: torch.device) -> Iterator[None]:
-    """Let stochastic layers draw from a stream of `seed` within a ``with`` block.
+def layer_stream(
+    seeds: Sequence[int], device: torch.device, kind: Literal["counter", "torch"] = "torch"
+) -> Iterator[None]:
+    """Let stochastic layers draw from streams of `seeds`, one per chain, within a ``with`` block.
 
-    They draw from torch's global generator, the only one that works under vmap, and restore its state. Under vmap
-    one call draws for all chains: this noise, unlike the samplers', does depend on how many chains run together.
+    Counted on a CPU, if `kind` says so. Else, and for layers of one's own that do not ask `bnnbench.layers.noise`, they
+    draw from torch's global generator, the only one that works under vmap, whose state is restored. Under vmap one call
+    then draws for all chains: that noise does depend on how many chains run together.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    counter = layer_noise.Counter(seeds) if kind == "counter" and device.type == "cpu" else None
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), layer_noise.counted(counter):
+        torch.manual_seed(seeds[0])
         yield
 
 
+def begin(step: int, noise: NoiseSource) -> None:
+    """Let the draws that follow, the sampler's from `noise` and the layers', be those of `step`."""
+    noise.begin(step)
+    layer_noise.begin(step)
+
+
 def stream_state(device: torch.device) -> Tensor:
-    """Return the state of the layers' stream."""
+    """Return the state of torch's generator, from which layers draw what is not counted."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 
 def set_stream_state(state: Tensor, device: torch.device) -> None:
-    """Continue the layers' stream where `stream_state` was taken."""
+    """Continue that stream where `stream_state` was taken."""
     if device.type == "cuda":
         torch.cuda.set_rng_state(state, device)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bnnbench.layers.base import StochasticLayer, check_keep
-from bnnbench.layers.noise import uniform
+from bnnbench.layers.noise import retained
 
 
 class Dropout(StochasticLayer):
@@ -33,8 +33,7 @@ class Dropout(StochasticLayer):
 
     def draw(self, x: Tensor) -> Tensor:
         """Return pre-activations under fresh masks."""
-        mask = uniform(x) < self.keep
-        return self.affine(x / self.keep * mask, self.weight, self.bias)  # on a CPU far faster than torch.where
+        return self.affine(x * retained(x, self.keep), self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Return the sizes and the retain probability."""
