@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bnnbench.config.schema import RunConfig
 from bnnbench.data import Data
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.shapes import Shapes
 from bnnbench.layers.network import layers_with_kl
 from bnnbench.tasks.base import Task
 
@@ -183,7 +184,7 @@ def _activations(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, in
 
     hooks = [m.register_forward_hook(note) for m in network.modules() if not any(m.children())]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Shapes():
             network.eval()(torch.empty(2, *in_shape, device="meta"))
     finally:
         for hook in hooks:
