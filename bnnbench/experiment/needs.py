@@ -65,7 +65,7 @@ def estimate(
         noise: whether the method draws noise of that size.
     """
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), Shapes():
             network = build()
             every, largest = _activations(network, data.in_shape)
     except Exception:  # a user's network may do what has no meaning without numbers
@@ -184,7 +184,7 @@ def _activations(network: nn.Module, in_shape: tuple[int, ...]) -> tuple[int, in
 
     hooks = [m.register_forward_hook(note) for m in network.modules() if not any(m.children())]
     try:
-        with torch.no_grad(), Shapes():
+        with torch.no_grad():
             network.eval()(torch.empty(2, *in_shape, device="meta"))
     finally:
         for hook in hooks:

@@ -27,6 +27,8 @@ class Shapes(TorchFunctionMode):
         kwargs = kwargs or {}
         rule = RULES.get(func)
         given = args[0] if args else kwargs.get("input")
+        if isinstance(given, list | tuple) and given:  # of cat
+            given = given[0]
         if rule is not None and isinstance(given, Tensor) and given.is_meta and given.is_floating_point():
             try:
                 shape = rule(*args, **kwargs)
@@ -42,6 +44,32 @@ class Shapes(TorchFunctionMode):
 
 def _same(input: Tensor, *_: Any, inplace: bool = False, **__: Any) -> Shape | None:
     return None if inplace else tuple(input.shape)
+
+
+def _like(input: Tensor, *_: Any, dtype: Any = None, device: Any = None, **__: Any) -> Shape | None:
+    return tuple(input.shape) if dtype is None and device is None else None
+
+
+def _both(input: Tensor, other: Any, **_: Any) -> Shape | None:
+    if isinstance(other, Tensor):
+        if not other.is_meta or other.dtype != input.dtype:
+            return None
+        try:
+            return tuple(torch.broadcast_shapes(input.shape, other.shape))
+        except RuntimeError:
+            return None
+    return tuple(input.shape) if isinstance(other, int | float) else None
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Shape | None:
+    shape = list(tensors[0].shape)
+    if not -len(shape) <= dim < len(shape) or len({t.dtype for t in tensors}) > 1 or not all(t.is_meta for t in tensors):
+        return None
+    rest = {(*t.shape[: dim % len(shape)], -1, *t.shape[dim % len(shape) + 1 :]) for t in tensors}
+    if len(rest) > 1 or any(t.dim() != len(shape) for t in tensors):
+        return None
+    shape[dim] = sum(t.shape[dim] for t in tensors)
+    return tuple(shape)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Shape | None:
@@ -124,10 +152,13 @@ def _pair(value: Any) -> Shape:
 
 ELEMENTWISE = (
     *(F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.softplus, F.hardtanh, F.dropout),
-    *(torch.relu, torch.tanh, torch.sigmoid, Tensor.relu, Tensor.tanh, Tensor.sigmoid),
+    *(torch.relu, torch.tanh, torch.sigmoid, Tensor.relu, Tensor.tanh, Tensor.sigmoid, Tensor.square, Tensor.log),
 )
 RULES: dict[Callable[..., Any], Callable[..., Shape | None]] = {
     **dict.fromkeys(ELEMENTWISE, _same),
+    **dict.fromkeys((torch.empty_like, torch.full_like, torch.ones_like, torch.zeros_like), _like),
+    **dict.fromkeys((Tensor.add, Tensor.sub, Tensor.mul, torch.add, torch.sub, torch.mul), _both),
+    torch.cat: _cat,
     F.linear: _linear,
     F.conv2d: _conv2d,
     F.max_pool2d: _max_pool2d,
