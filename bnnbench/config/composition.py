@@ -98,13 +98,14 @@ class Composer:
         Raises:
             Exception: this is not for certain what Hydra would do.
         """
-        from hydra._internal.config_loader_impl import ConfigLoaderImpl
-        from hydra._internal.utils import get_overrides_dirname
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 
         loader = config_loader(self.config_dirs)
         assert isinstance(loader, ConfigLoaderImpl)
         parsed = [_parsed_override(override) for override in overrides]
-        values = [o for o in parsed if isinstance(o.value(), dict) or not loader.repository.group_exists(o.key_or_group)]
+        values = [
+            o for o in parsed if isinstance(o.value(), dict) or not loader.repository.group_exists(o.key_or_group)
+        ]
         if any(o.is_sweep_override() or (o.is_hydra_override() and o.key_or_group not in NUMBERS) for o in parsed):
             raise ValueError("not only values of a run")
         of_files = tuple(str(o.input_line) for o in parsed if o not in values)

@@ -6,6 +6,7 @@ run. Whatever has no rule here, or does not fit its rule, torch answers, with an
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,13 +30,15 @@ class Shapes(TorchFunctionMode):
         given = args[0] if args else kwargs.get("input")
         if isinstance(given, list | tuple) and given:  # of cat
             given = given[0]
+        if func is torch.where and len(args) == 3:  # its values stand behind the condition
+            given = args[1]
         if rule is not None and isinstance(given, Tensor) and given.is_meta and given.is_floating_point():
             try:
                 shape = rule(*args, **kwargs)
             except (TypeError, ValueError, IndexError):  # called in a way that the rule does not know
                 shape = None
             if shape is not None:
-                return given.new_empty(shape)
+                return given.new_empty(shape, dtype=torch.bool if func in COMPARISONS else given.dtype)
         return func(*args, **kwargs)
 
 
@@ -51,19 +54,33 @@ def _like(input: Tensor, *_: Any, dtype: Any = None, device: Any = None, **__: A
 
 
 def _both(input: Tensor, other: Any, **_: Any) -> Shape | None:
-    if isinstance(other, Tensor):
-        if not other.is_meta or other.dtype != input.dtype:
-            return None
-        try:
-            return tuple(torch.broadcast_shapes(input.shape, other.shape))
-        except RuntimeError:
-            return None
-    return tuple(input.shape) if isinstance(other, int | float) else None
+    if isinstance(other, int | float):
+        return tuple(input.shape)
+    alike = isinstance(other, Tensor) and other.is_meta and other.dtype == input.dtype
+    return _broadcast(input.shape, other.shape) if alike else None
+
+
+def _where(condition: Tensor, input: Any, other: Any) -> Shape | None:
+    """Return the shape; its type is that of the first tensor among the values."""
+    if not all(isinstance(t, Tensor) and t.is_meta for t in (condition, input, other)) or input.dtype != other.dtype:
+        return None
+    inner = _broadcast(input.shape, other.shape)
+    return None if inner is None else _broadcast(condition.shape, inner)
+
+
+def _broadcast(one: Sequence[int], other: Sequence[int]) -> Shape | None:
+    pairs = list(itertools.zip_longest(reversed(one), reversed(other), fillvalue=1))
+    fits = all(m == n or 1 in (m, n) for m, n in pairs)
+    return tuple(n if m == 1 else m for m, n in reversed(pairs)) if fits else None
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Shape | None:
     shape = list(tensors[0].shape)
-    if not -len(shape) <= dim < len(shape) or len({t.dtype for t in tensors}) > 1 or not all(t.is_meta for t in tensors):
+    if (
+        not -len(shape) <= dim < len(shape)
+        or len({t.dtype for t in tensors}) > 1
+        or not all(t.is_meta for t in tensors)
+    ):
         return None
     rest = {(*t.shape[: dim % len(shape)], -1, *t.shape[dim % len(shape) + 1 :]) for t in tensors}
     if len(rest) > 1 or any(t.dim() != len(shape) for t in tensors):
@@ -153,11 +170,14 @@ def _pair(value: Any) -> Shape:
 ELEMENTWISE = (
     *(F.relu, F.relu6, F.leaky_relu, F.elu, F.selu, F.gelu, F.silu, F.mish, F.softplus, F.hardtanh, F.dropout),
     *(torch.relu, torch.tanh, torch.sigmoid, Tensor.relu, Tensor.tanh, Tensor.sigmoid, Tensor.square, Tensor.log),
+    *(Tensor.clamp, torch.clamp),
 )
+COMPARISONS = (Tensor.gt, Tensor.ge, Tensor.lt, Tensor.le)
 RULES: dict[Callable[..., Any], Callable[..., Shape | None]] = {
     **dict.fromkeys(ELEMENTWISE, _same),
     **dict.fromkeys((torch.empty_like, torch.full_like, torch.ones_like, torch.zeros_like), _like),
-    **dict.fromkeys((Tensor.add, Tensor.sub, Tensor.mul, torch.add, torch.sub, torch.mul), _both),
+    **dict.fromkeys((Tensor.add, Tensor.sub, Tensor.mul, *COMPARISONS), _both),
+    torch.where: _where,
     torch.cat: _cat,
     F.linear: _linear,
     F.conv2d: _conv2d,
