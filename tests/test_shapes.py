@@ -38,6 +38,8 @@ CALLS: dict[str, Callable[[], Tensor]] = {
     "with integers": lambda: meta(3) + torch.empty(3, dtype=torch.int64, device="meta"),
     "comparison": lambda: meta(3, 1) > meta(2),
     "where": lambda: torch.where(meta(3, 1) > 0, meta(3, 2), meta(2)),
+    "where, a number": lambda: torch.where(meta(3, 1) > 0, meta(3, 2), 1.0),
+    "where, a number first": lambda: torch.where(meta(4) > 0, 0.0, meta(2, 1)),
     "cat": lambda: torch.cat((meta(2, 3), meta(2, 4)), dim=-1),
     "full like": lambda: torch.full_like(meta(2, 3), 1.0),
     "like, of another type": lambda: torch.zeros_like(meta(2, 3), dtype=torch.int64),

@@ -17,7 +17,7 @@ from bnnbench.store.manifest import Manifest
 
 
 def finished_before(raw: Mapping[str, Any]) -> Path | None:
-    """Return the folder of the finished run of the resolved configuration `raw`, if its record says all there is to say.
+    """Return the folder of the finished run of the resolved configuration `raw`, if its record says all there is to it.
 
     That is so where this version of bnnbench has checked and run the same configuration to the letter, no code of the
     user's is named in it, and its sources are what they were. None says nothing: there may be a finished run all the

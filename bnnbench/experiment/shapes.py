@@ -30,8 +30,8 @@ class Shapes(TorchFunctionMode):
         given = args[0] if args else kwargs.get("input")
         if isinstance(given, list | tuple) and given:  # of cat
             given = given[0]
-        if func is torch.where and len(args) == 3:  # its values stand behind the condition
-            given = args[1]
+        if func is torch.where and len(args) == 3:  # the type is that of its values, of which one may be a number
+            given = args[1] if isinstance(args[1], Tensor) else args[2]
         if rule is not None and isinstance(given, Tensor) and given.is_meta and given.is_floating_point():
             try:
                 shape = rule(*args, **kwargs)
@@ -61,11 +61,15 @@ def _both(input: Tensor, other: Any, **_: Any) -> Shape | None:
 
 
 def _where(condition: Tensor, input: Any, other: Any) -> Shape | None:
-    """Return the shape; its type is that of the first tensor among the values."""
-    if not all(isinstance(t, Tensor) and t.is_meta for t in (condition, input, other)) or input.dtype != other.dtype:
-        return None
-    inner = _broadcast(input.shape, other.shape)
-    return None if inner is None else _broadcast(condition.shape, inner)
+    shape: Shape | None = tuple(condition.shape) if condition.is_meta else None
+    dtypes = set()
+    for value in (input, other):
+        if isinstance(value, Tensor) and value.is_meta and shape is not None:
+            dtypes.add(value.dtype)
+            shape = _broadcast(shape, value.shape)
+        elif not isinstance(value, int | float):
+            return None
+    return shape if len(dtypes) == 1 else None
 
 
 def _broadcast(one: Sequence[int], other: Sequence[int]) -> Shape | None:

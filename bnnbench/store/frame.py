@@ -241,7 +241,7 @@ def _repeated(values: Sequence[Any], counts: Sequence[int]) -> pd.Series:
 
     alike = {type(value) for value in values} in ({str}, {int}, {float}, {bool})
     if alike and not any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
-        return pd.Series(values).repeat(counts).reset_index(drop=True)
+        return pd.Series(values).repeat(list(counts)).reset_index(drop=True)
     each = [pd.DataFrame({"": [value] * count}) for value, count in zip(values, counts, strict=True)]
     return pd.concat(each, ignore_index=True)[""]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from bnnbench.config import composition
 from bnnbench.config.composition import Composer, compose
@@ -14,12 +15,11 @@ RUNS = [
     ("method=sgld", "seed=3"),
     ("method=psgld", "method.optimizer.lr=1e-3", "model.widths=[8,8]"),
     ("method=sgld", "+method.optimizer.extra=1", "name=${hydra:job.num}-${seed}"),
-    ("seed=1", "method=sgld", "name=x${hydra:job.override_dirname}"),
+    ("name='${hydra:job.id} ${hydra:overrides.hydra}'", "method=sgld"),
     ("experiment=bbb_mnist", "seed=2"),
     ("schedule=polynomial", "schedule.power=0.6", "dataset=digits"),
     ("~method.optimizer.temperature", "method=sgld"),
     ("++dataset.valid=0.25", "dataset={valid_seed: 3}"),
-    ("name='${hydra:overrides.task}'",),
     ("hydra.job.name=other", "name='${hydra:job.name}'"),
 ]
 
@@ -35,6 +35,14 @@ def test_the_same_configurations(common: tuple[str, ...]) -> None:
         for number, overrides in enumerate(RUNS):
             words = (*numbered(number), *overrides)
             assert composition_of.compose(words) == compose([*common, *words]), overrides
+
+
+@pytest.mark.parametrize("overrides", [run for run in RUNS if "hydra.job.name=other" not in run], ids=" ".join)
+def test_hydras_own_part_is_the_same(overrides: tuple[str, ...]) -> None:
+    """What ``${hydra:…}`` may refer to: the overrides, the name that they give a folder, the files chosen."""
+    words, common = [*numbered(3), *overrides], ["hydra.launcher.n_jobs=2"]
+    found, expected = Composer(common=common)._with_values(words), composition._composed([*common, *words], ())
+    assert OmegaConf.to_container(found) == OmegaConf.to_container(expected)
 
 
 @pytest.mark.parametrize(
