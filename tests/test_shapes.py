@@ -34,6 +34,8 @@ CALLS: dict[str, Callable[[], Tensor]] = {
     "clamp": lambda: IMAGES.clamp(-1, 1),
     "dropout": lambda: F.dropout(IMAGES, 0.5),
     "product": lambda: meta(3, 1, 5) * meta(4, 1),
+    "masked": lambda: meta(3, 5) * (meta(5) > 0),
+    "of a mask": lambda: (meta(5) > 0) * meta(3, 5),
     "by a number": lambda: 2 - meta(3, 1),
     "with integers": lambda: meta(3) + torch.empty(3, dtype=torch.int64, device="meta"),
     "comparison": lambda: meta(3, 1) > meta(2),

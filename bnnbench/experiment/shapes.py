@@ -60,6 +60,12 @@ def _both(input: Tensor, other: Any, **_: Any) -> Shape | None:
     return _broadcast(input.shape, other.shape) if alike else None
 
 
+def _product(input: Tensor, other: Any, **_: Any) -> Shape | None:
+    if isinstance(other, Tensor) and other.is_meta and other.dtype == torch.bool:  # a mask
+        return _broadcast(input.shape, other.shape)
+    return _both(input, other)
+
+
 def _where(condition: Tensor, input: Any, other: Any) -> Shape | None:
     shape: Shape | None = tuple(condition.shape) if condition.is_meta else None
     dtypes = set()
@@ -180,7 +186,8 @@ COMPARISONS = (Tensor.gt, Tensor.ge, Tensor.lt, Tensor.le)
 RULES: dict[Callable[..., Any], Callable[..., Shape | None]] = {
     **dict.fromkeys(ELEMENTWISE, _same),
     **dict.fromkeys((torch.empty_like, torch.full_like, torch.ones_like, torch.zeros_like), _like),
-    **dict.fromkeys((Tensor.add, Tensor.sub, Tensor.mul, *COMPARISONS), _both),
+    **dict.fromkeys((Tensor.add, Tensor.sub, *COMPARISONS), _both),
+    Tensor.mul: _product,
     torch.where: _where,
     torch.cat: _cat,
     F.linear: _linear,
