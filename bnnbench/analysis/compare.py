@@ -31,7 +31,7 @@ from bnnbench.analysis.predictions import final_rows, measures_in
 from bnnbench.analysis.statistics import Difference, Mean, by_repetition, difference, holm, interval_over_data, mean
 from bnnbench.errors import BnnbenchError, did_you_mean
 from bnnbench.store import per_datum, sources
-from bnnbench.store.frame import Run, flatten, read_runs
+from bnnbench.store.frame import Run, read_runs
 from bnnbench.tasks.measures import BESIDE_THE_SCORE, SECONDS, Measure, main_measure, measures_of
 
 PREDICTORS = ("best", "posterior", "current", "per_chain")
@@ -140,7 +140,7 @@ def compare(
         counts = ", ".join(f"{n} {status}" for status, n in left_out.items())
         raise BnnbenchError(f"None of these runs is finished ({counts}): nothing to compare yet.")
     keys = resolve_keys(by, finished)
-    splits = {name for run in finished for name in run.metrics["split"].unique()}
+    splits = {name for run in finished for name in run.columns["split"]}
     if split not in splits:
         raise BnnbenchError(f"split: no '{split}' in these runs.{did_you_mean(split, splits)}")
     scored = [_final_scores(run, split, predictor, keys) for run in finished]
@@ -177,7 +177,7 @@ class _Scores:
     @property
     def test_set(self) -> str:
         """The settings, and the digest of the files, that say which data are the test data."""
-        settings = {k: v for k, v in flatten(self.run.config).items() if k.startswith("dataset.")}
+        settings = {k: v for k, v in self.run.settings.items() if k.startswith("dataset.")}
         kept = sorted((k, repr(v)) for k, v in settings.items() if k.split(".")[1] not in (*TRAINING, "budget"))
         return repr((kept, sources.digest(self.run.manifest, data_alone=True)))
 
@@ -199,15 +199,16 @@ def _unit(run: Run, part: str, chain: object) -> Unit:
 def _final_scores(run: Run, split: str, predictor: str, by: Sequence[str]) -> _Scores:
     rows, prediction = final_rows(run, split, predictor)
     last, _ = final_rows(run, split, "current")
-    part = "" if "dataset.split" in by else str(flatten(run.config).get("dataset.split", ""))
+    part = "" if "dataset.split" in by else str(run.settings.get("dataset.split", ""))
     values: dict[str, dict[Unit, float]] = {}
     for name, measure in measures_of(run.manifest).items():
         # Of the weights a run records one value per chain, whatever predicts.
-        of = last if measure.of_chain and not rows[name].notna().any() else rows
-        units = {_unit(run, part, chain): float(value) for chain, value in zip(of["chain"], of[name], strict=True)}
+        of = last if measure.of_chain and np.isnan(rows[name]).all() else rows
+        units = {_unit(run, part, chain): value for chain, value in zip(of["chain"], of[name].tolist(), strict=True)}
         values[name] = {unit: value for unit, value in units.items() if not math.isnan(value)}
-    if len(rows) and not math.isnan(seconds := float(rows["train_seconds"].max())):
-        values[SECONDS.name] = {_unit(run, part, ""): seconds}
+    seconds = [value for value in rows["train_seconds"].tolist() if not math.isnan(value)]
+    if seconds:
+        values[SECONDS.name] = {_unit(run, part, ""): max(seconds)}
     measured = {name: units for name, units in values.items() if units}
     return _Scores(run, prediction, measured, part, "current" if prediction == "last iterate" else "posterior")
 

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bnnbench.tasks.measures import MEASURES, Measure, measures_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from bnnbench.store.frame import Run
+    from bnnbench.store.frame import Columns, Run
 
 
 def preferred(predictors: Collection[str]) -> str:
@@ -43,7 +41,7 @@ def value_over_chains(rows: Iterable[Mapping[str, Any]], measure: str) -> float 
     return sum(values) / len(values) if values else None
 
 
-def final_rows(run: Run, split: str, predictor: str = "best") -> tuple[pd.DataFrame, str]:
+def final_rows(run: Run, split: str, predictor: str = "best") -> tuple[Columns, str]:
     """Return the rows of a run's last evaluation that a predictor means, one per repetition, and words for them.
 
     Args:
@@ -52,16 +50,20 @@ def final_rows(run: Run, split: str, predictor: str = "best") -> tuple[pd.DataFr
         predictor: ``current``, ``posterior``; ``best``: the `preferred` one; ``per_chain``: as ``best`` but each chain
             by itself. Otherwise the prediction pooled over chains stands for them where there is one.
     """
-    rows = run.metrics[run.metrics["iteration"] == run.metrics["iteration"].max()]
-    rows = rows[rows["split"] == split]
+    columns = run.columns
+    taken = (columns["iteration"] == run.last_iteration) & (columns["split"] == split)
     if predictor == "per_chain":
-        rows = rows[rows["chain"] != "all"]
-    chosen = predictor if predictor in ("current", "posterior") else preferred(set(rows["predictor"]))
-    rows = rows[rows["predictor"] == chosen]
+        taken &= columns["chain"] != "all"
+    chosen = predictor if predictor in ("current", "posterior") else preferred(set(columns["predictor"][taken]))
+    taken &= columns["predictor"] == chosen
+    pooled = taken & (columns["chain"] == "all")
     if chosen == "current":
-        return rows, "last iterate"
-    pooled = rows[rows["chain"] == "all"]
-    return (rows, "posterior") if pooled.empty else (pooled, f"{run.config.get('chains')} chains pooled")
+        words = "last iterate"
+    elif pooled.any():
+        taken, words = pooled, f"{run.config.get('chains')} chains pooled"
+    else:
+        words = "posterior"
+    return {name: cells[taken] for name, cells in columns.items()}, words
 
 
 def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, float]:
@@ -72,9 +74,13 @@ def last_scores(run: Run, predictor: str, split: str = "test") -> dict[str, floa
         predictor: ``current`` or ``posterior``; see `value_over_chains` for runs of several chains.
         split: of the evaluation.
     """
-    rows = run.metrics[(run.metrics["split"] == split) & (run.metrics["predictor"] == predictor)]
-    records = rows[rows["iteration"] == rows["iteration"].max()].to_dict("records")
-    values = {name: value_over_chains(records, name) for name in ("members", *measures_of(run.manifest))}
+    columns = run.columns
+    taken = (columns["split"] == split) & (columns["predictor"] == predictor)
+    taken &= columns["iteration"] == columns["iteration"][taken].max(initial=0.0)
+    names = ("members", *measures_of(run.manifest))
+    cells = {name: columns[name][taken].tolist() for name in ("chain", *names)}
+    records = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    values = {name: value_over_chains(records, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 

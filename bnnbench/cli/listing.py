@@ -160,10 +160,9 @@ def _runs(results: Path) -> Rows:
 
 def _run(run: Run) -> tuple[str, ...]:
     parts = [run.name(part) for part in ("dataset", "model", "method")]
-    last = run.metrics["iteration"].max() if len(run.metrics) else 0
     seed = "" if run.seed is None else str(run.seed)
     scores = [_score(run, predictor) for predictor in ("current", "posterior")]
-    return (str(run.folder), *parts, seed, _status(run), f"{last:.0f}", *scores)
+    return (str(run.folder), *parts, seed, _status(run), f"{run.last_iteration:.0f}", *scores)
 
 
 def _figures(results: Path) -> Rows:

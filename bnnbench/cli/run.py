@@ -36,7 +36,13 @@ def _run(arguments: list[str]) -> None:
 
 
 def run_one(raw: dict[str, Any]) -> None:
-    """Run the resolved configuration `raw`."""
-    from bnnbench.experiment.run import run  # loads torch: not before the configuration is composed
+    """Run the resolved configuration `raw`; torch is loaded where there is something to run."""
+    from bnnbench.experiment.finished import finished_before, say_finished
+    from bnnbench.experiment.progress import make_console
+
+    if (path := finished_before(raw)) is not None:
+        say_finished(path, make_console(records=True))
+        return
+    from bnnbench.experiment.run import run
 
     run(raw)

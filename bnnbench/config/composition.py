@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,10 @@ from bnnbench.errors import BnnbenchError, ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
     from omegaconf import DictConfig
 
+NUMBERS = ("hydra.job.num", "hydra.job.id")  # of a run in its sweep
 # Resolvers that Hydra caches, such as ${now:…}: one value for all configurations that this process composes.
 _resolved_once: list[DictConfig] = []
 
@@ -56,20 +59,87 @@ def compose(overrides: Sequence[str], config_dirs: Sequence[str | Path] = ()) ->
     Raises:
         ConfigError: an override, or a file that one of them chooses, is wrong.
     """
-    from omegaconf import OmegaConf
-
     try:
-        cfg = _composed_in_any_words(overrides, config_dirs)
-        with _as_hydra_config(cfg):  # what ${hydra:job.num} refers to
-            run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-            if _resolved_once:
-                OmegaConf.copy_cache(from_config=_resolved_once[0], to_config=run)
-            resolved = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
+        return _resolved(_composed_in_any_words(overrides, config_dirs))
     except Exception as error:
         translated = translate(error)
         if translated is error:
             raise
         raise translated from error
+
+
+class Composer:
+    """Composes the runs of a sweep, which differ in a few values: the files that they choose are merged once.
+
+    Args:
+        config_dirs: see `compose`.
+        common: overrides that precede those of every run.
+    """
+
+    def __init__(self, config_dirs: Sequence[str | Path] = (), common: Sequence[str] = ()) -> None:
+        self.config_dirs, self.common = config_dirs, tuple(common)
+        self._merged: dict[tuple[str, ...], DictConfig] = {}  # by the words that choose files
+
+    def compose(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return what the function `compose` returns for the common overrides and these.
+
+        Raises:
+            ConfigError: an override, or a file that one of them chooses, is wrong.
+        """
+        try:
+            resolved = _resolved(self._with_values(overrides))
+        except Exception:  # Hydra says what is wrong, or knows better
+            return compose([*self.common, *overrides], self.config_dirs)
+        return resolved
+
+    def _with_values(self, overrides: Sequence[str]) -> DictConfig:
+        """Return Hydra's configuration: the merged files, with the values set as Hydra's loader sets them.
+
+        Raises:
+            Exception: this is not for certain what Hydra would do.
+        """
+        from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+
+        loader = config_loader(self.config_dirs)
+        assert isinstance(loader, ConfigLoaderImpl)
+        parsed = [_parsed_override(override) for override in overrides]
+        values = [
+            o for o in parsed if isinstance(o.value(), dict) or not loader.repository.group_exists(o.key_or_group)
+        ]
+        if any(o.is_sweep_override() or (o.is_hydra_override() and o.key_or_group not in NUMBERS) for o in parsed):
+            raise ValueError("not only values of a run")
+        of_files = tuple(str(o.input_line) for o in parsed if o not in values)
+        if of_files not in self._merged:
+            self._merged[of_files] = _composed([*self.common, *of_files], self.config_dirs)
+        cfg = copy.deepcopy(self._merged[of_files])
+        ConfigLoaderImpl._apply_overrides_to_config(values, cfg)
+        everything = [*map(_parsed_override, self.common), *parsed]
+        own = [o for o in everything if not o.is_hydra_override()]
+        cfg.hydra.overrides.hydra = [o.input_line for o in everything if o.is_hydra_override()]
+        cfg.hydra.overrides.task = [o.input_line for o in own]
+        spelt = cfg.hydra.job.config.override_dirname
+        cfg.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=own, kv_sep=spelt.kv_sep, item_sep=spelt.item_sep, exclude_keys=spelt.exclude_keys
+        )
+        return cfg
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed_override(override: str) -> Override:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(override)
+
+
+def _resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return the run's part of Hydra's configuration `cfg`, without interpolations, its keys by their present names."""
+    from omegaconf import OmegaConf
+
+    with _as_hydra_config(cfg):  # what ${hydra:job.num} refers to
+        run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if _resolved_once:
+            OmegaConf.copy_cache(from_config=_resolved_once[0], to_config=run)
+        resolved = OmegaConf.to_container(run, resolve=True, throw_on_missing=True)
     _resolved_once[:] = [run]
     assert isinstance(resolved, dict)
     return current_config({str(key): value for key, value in resolved.items()})

@@ -11,7 +11,7 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,9 +94,12 @@ def not_compared() -> frozenset[str]:
     return frozenset(_of_config().not_compared)
 
 
-def within(key: str, sections: Iterable[str]) -> bool:
+def within(key: str, sections: Collection[str]) -> bool:
     """Whether the dotted `key` is one of `sections` or lies below one."""
-    return any(key == section or key.startswith(f"{section}.") for section in sections)
+    place = key
+    while place and place not in sections:
+        place = place.rpartition(".")[0]
+    return place != ""
 
 
 def value_at(raw: Mapping[str, Any], key: str) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bnnbench.config.schema import RunConfig
 from bnnbench.data import Data
 from bnnbench.errors import ConfigError
+from bnnbench.experiment.shapes import Shapes
 from bnnbench.layers.network import layers_with_kl
 from bnnbench.tasks.base import Task
 
@@ -64,7 +65,7 @@ def estimate(
         noise: whether the method draws noise of that size.
     """
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        with torch.device("meta"), torch.random.fork_rng(devices=[]), Shapes():
             network = build()
             every, largest = _activations(network, data.in_shape)
     except Exception:  # a user's network may do what has no meaning without numbers

@@ -24,6 +24,7 @@ from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
 from bnnbench.experiment.doubts import doubts, tiny_inputs
 from bnnbench.experiment.evaluation import Row
+from bnnbench.experiment.finished import say_finished
 from bnnbench.experiment.progress import Reporter, closing_table, make_console, sparsity_table
 from bnnbench.experiment.snapshot import restore, state_of
 from bnnbench.experiment.stopping import Stop, heard
@@ -63,7 +64,7 @@ def run(raw: Mapping[str, Any], console: Console | None = None) -> Path:
             highlight=False,
         )
     if is_finished(path) and not config.force:
-        console.print(f"finished already: {path} (--force runs it anew)", soft_wrap=True, highlight=False)
+        say_finished(path, console)
         return path
     config, remark = _with_threads_of(path, config)
     with machine.memory_told():

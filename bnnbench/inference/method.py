@@ -20,6 +20,7 @@ from bnnbench.inference.approximations.from_config import make_approximation
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.potential import Potential
 from bnnbench.inference.random import Noise, NoiseSource, derive_seed
+from bnnbench.inference.spared_compiler import spare_compiler
 from bnnbench.layers.from_config import RunPrior, check_layers, is_stochastic, make_stochastic
 from bnnbench.layers.normalisation import add_normalisation
 from bnnbench.models import build_network
@@ -45,6 +46,7 @@ TORCH_RULES = {
         torch.optim.Rprop,
     )
 }
+spare_compiler(TORCH_RULES.values())
 
 
 def optimizer_class(name: str) -> type[Optimizer]:

@@ -1,4 +1,7 @@
-"""Folders that runs left behind → one tidy DataFrame. Reads CSV, YAML and JSON only, so it never needs torch.
+"""Folders that runs left behind → columns of numbers and words, or one tidy DataFrame of all of them.
+
+Reads CSV, YAML and JSON only, so it never needs torch. What a thousand runs are read for gets by with the columns of
+each: a DataFrame is made, and pandas loaded, where one is asked for.
 
 A run is a folder with ``config.yaml`` (the resolved configuration), ``manifest.json`` (what happened) and
 ``metrics.csv`` (one row per evaluation, chain, split and predictor). Failed, interrupted and running runs are read like
@@ -9,6 +12,7 @@ files are passed over, and nothing that a folder may hold stops the others from 
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import re
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 import yaml
 
 from bnnbench.config.composition import labels
@@ -29,11 +33,15 @@ from bnnbench.store.find import HEADER, find_runs, is_damaged_run, is_run
 from bnnbench.store.manifest import Manifest
 from bnnbench.tasks.measures import COLUMNS, RANGES, measures_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 LONGEST_CONFIG = 1_000_000  # characters; that of a run has some thousand
 WORDS = ("chain", "split", "predictor")  # `chain` is a word too: 0, 1, … or `all`
+Columns = Mapping[str, np.ndarray]  # name → [rows], float64 or, of words, object
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One run's folder, as read.
 
@@ -41,14 +49,37 @@ class Run:
         folder: where it lies.
         config: the resolved configuration, nested.
         manifest: what happened; empty where the file is missing or half-written.
-        metrics: the rows of metrics.csv, with every column of `COLUMNS` and every measure that the run's task declares;
-            no rows if the run died before its first evaluation.
+        columns: of metrics.csv, name → cells [rows]: every one of `COLUMNS` and every measure that the run's task
+            declares, then any other; numbers as float64, words as objects. No rows if the run died before its first
+            evaluation.
     """
 
     folder: Path
     config: dict[str, Any]
     manifest: Manifest
-    metrics: pd.DataFrame
+    columns: Columns
+
+    @functools.cached_property
+    def metrics(self) -> pd.DataFrame:
+        """The rows of metrics.csv, with the columns of `columns`."""
+        import pandas as pd
+
+        return pd.DataFrame({name: _series(cells) for name, cells in self.columns.items()})
+
+    @property
+    def rows(self) -> int:
+        """How many rows metrics.csv has."""
+        return len(self.columns["iteration"])
+
+    @property
+    def last_iteration(self) -> float:
+        """The iteration of the last evaluation; 0 without one."""
+        return float(self.columns["iteration"].max(initial=0.0))
+
+    @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as one level of dotted keys, see `flatten`."""
+        return flatten(self.config)
 
     @property
     def status(self) -> str:
@@ -96,33 +127,60 @@ def load_run(folder: str | Path) -> Run:
         aliases = "*" in text and any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
         if aliases or len(text) > LONGEST_CONFIG:
             raise ValueError("too long, or with aliases, which no run writes")
-        config = yaml.load(text, Loader=_Loader)
+        config = _parsed(text)
     except OSError as error:
         raise BnnbenchError(f"{folder / 'config.yaml'}: {error.strerror}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # 2024-99-99 is a date to YAML, and no valid one
         raise BnnbenchError(f"{folder / 'config.yaml'}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise BnnbenchError(f"{folder / 'config.yaml'}: not the configuration of a run.")
-    config = current_config(_visible(config))
+    config = current_config(config)
     manifest = Manifest.read(folder)
-    columns = list(dict.fromkeys([*COLUMNS, *measures_of(manifest)]))
-    metrics = _read_metrics(folder / "metrics.csv", columns, finished=manifest.finished)
+    wanted = list(dict.fromkeys([*COLUMNS, *measures_of(manifest)]))
+    run = Run(folder, config, manifest, _read_metrics(folder / "metrics.csv", wanted, finished=manifest.finished))
     budget = manifest.iterations
-    _check_rows(metrics, budget, manifest.finished, folder / "metrics.csv")
-    if manifest.finished and budget is not None and not metrics["iteration"].max() >= budget:
-        last = f"ends at iteration {metrics['iteration'].max():.0f}" if len(metrics) else "is empty"
+    _check_rows(run, budget, folder / "metrics.csv")
+    if run.finished and budget is not None and not (run.rows and run.last_iteration >= budget):
+        last = f"ends at iteration {run.last_iteration:.0f}" if run.rows else "is empty"
         raise BnnbenchError(f"{folder / 'metrics.csv'}: {last}, but the run went to {budget}: a part of it is lost.")
-    if manifest.finished and (lost := _rows_lost(metrics, manifest.get("final"))):
+    if run.finished and (lost := _rows_lost(run, manifest.get("final"))):
         raise BnnbenchError(f"{folder / 'metrics.csv'}: no last row of {lost}: a part of it is lost.")
-    return Run(folder, config, manifest, metrics)
+    return run
 
 
-def _rows_lost(metrics: pd.DataFrame, final: Any) -> str | None:
-    """Return which of a run's `final` rows, split/predictor/chain → values, is not in its table; None if all are."""
-    if not isinstance(final, Mapping) or not final or not len(metrics):
+def _parsed(text: str) -> Any:
+    """Return the content of a config.yaml, without control characters in its words.
+
+    Runs of a sweep have most sections to the letter in common: each of these is parsed once.
+    """
+    sections = re.split(r"^(?=[A-Za-z_]\w*:)", text, flags=re.MULTILINE)
+    if sections[0].strip() or re.search(r"^(---|\.\.\.|%)", text, re.MULTILINE):
+        return _visible(yaml.load(text, Loader=_Loader))
+    config: dict[str, Any] = {}
+    for section in sections[1:]:
+        found = _section(section)
+        if found is None:  # not one key with what belongs to it, as a run writes it
+            return _visible(yaml.load(text, Loader=_Loader))
+        config[found[0]] = found[1]
+    return config
+
+
+@functools.lru_cache(maxsize=4096)
+def _section(text: str) -> tuple[str, Any] | None:
+    try:
+        content = _visible(yaml.load(text, Loader=_Loader))
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
-    last = metrics[metrics["iteration"] == metrics["iteration"].max()]
-    there = {"/".join(map(str, row)) for row in zip(last["split"], last["predictor"], last["chain"], strict=True)}
+    return next(iter(content.items())) if isinstance(content, dict) and len(content) == 1 else None
+
+
+def _rows_lost(run: Run, final: Any) -> str | None:
+    """Return which of a run's `final` rows, split/predictor/chain → values, is not in its table; None if all are."""
+    if not isinstance(final, Mapping) or not final or not run.rows:
+        return None
+    last = run.columns["iteration"] == run.last_iteration
+    words = (run.columns[name][last] for name in ("split", "predictor", "chain"))
+    there = {"/".join(row) for row in zip(*words, strict=True)}
     return next((str(name) for name in final if name not in there), None)
 
 
@@ -154,21 +212,61 @@ def load(path: Sequence[str | Path] | str | Path) -> pd.DataFrame:
 
 def frame(runs: Sequence[Run]) -> pd.DataFrame:
     """Return the rows of `runs`, at least one, as `load` describes them."""
-    flat = [flatten(run.config) | _files(run) for run in runs]
+    import pandas as pd
+
+    flat = [run.settings | _files(run) for run in runs]
     keys = varying(flat, without=("seed", "dataset.name", "model.name", "method.name"))
-    recorded = {column for run in runs for column in run.metrics}
-    frames = []
+    recorded = {column for run in runs for column in run.columns}
+    abouts = []
     for run, config in zip(runs, flat, strict=True):
-        extra: dict[str, Any] = {"run": run.folder.name, "status": run.status}
-        extra |= {part: run.name(part) for part in ("dataset", "model", "method")}
+        about: dict[str, Any] = {"run": run.folder.name, "status": run.status}
+        about |= {part: run.name(part) for part in ("dataset", "model", "method")}
         for key in keys:
             # No measure may be overwritten by a key of the same name.
-            extra[f"config.{key}" if key in recorded or key in extra else key] = config.get(key)
-        extra["seed"] = run.seed
-        about = pd.DataFrame([extra] * len(run.metrics), index=run.metrics.index, columns=list(extra))
-        frames.append(pd.concat([about, run.metrics], axis=1))
-    with_rows = [frame for frame in frames if len(frame)]  # an empty frame would turn whole columns into objects
-    return pd.concat(with_rows or frames[:1], ignore_index=True)
+            about[f"config.{key}" if key in recorded or key in about else key] = config.get(key)
+        abouts.append(about | {"seed": run.seed})
+    with_rows = [(run, about) for run, about in zip(runs, abouts, strict=True) if run.rows]
+    if not with_rows:
+        return pd.concat([pd.DataFrame([], columns=list(abouts[0])), runs[0].metrics], axis=1)
+    counts = [run.rows for run, _ in with_rows]
+    joined = {key: _repeated([about[key] for _, about in with_rows], counts) for key in abouts[0]}
+    for name in dict.fromkeys(name for run, _ in with_rows for name in run.columns):
+        joined[name] = _joined([run.columns.get(name) for run, _ in with_rows], counts)
+    return pd.DataFrame(joined)
+
+
+def _repeated(values: Sequence[Any], counts: Sequence[int]) -> pd.Series:
+    """Return each of `values` as often as `counts` says, in the type that they have in common."""
+    import pandas as pd
+
+    alike = {type(value) for value in values} in ({str}, {int}, {float}, {bool})
+    if alike and not any(isinstance(value, int) and abs(value) >= 2**63 for value in values):
+        return pd.Series(values).repeat(list(counts)).reset_index(drop=True)
+    each = [pd.DataFrame({"": [value] * count}) for value, count in zip(values, counts, strict=True)]
+    return pd.concat(each, ignore_index=True)[""]
+
+
+def _joined(cells: Sequence[np.ndarray | None], counts: Sequence[int]) -> pd.Series:
+    """Return a column of several tables one below the other; those that lack it have nan."""
+    import pandas as pd
+
+    kinds = {"" if each is None else each.dtype.kind for each in cells}
+    if kinds <= {"f", ""}:
+        parts = [np.full(n, np.nan) if each is None else each for each, n in zip(cells, counts, strict=True)]
+        return pd.Series(np.concatenate(parts))
+    if kinds == {"O"}:
+        return _series(np.concatenate([each for each in cells if each is not None]))
+    frames = [
+        pd.DataFrame(index=range(n)) if each is None else pd.DataFrame({"": _series(each)})
+        for each, n in zip(cells, counts, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)[""]
+
+
+def _series(cells: np.ndarray) -> pd.Series:
+    import pandas as pd
+
+    return pd.Series(cells, dtype=str if cells.dtype.kind == "O" else float)
 
 
 def load_runs(paths: Sequence[str | Path] | str | Path) -> list[Run]:
@@ -228,7 +326,8 @@ def comparable(value: Any) -> str:
     return repr(value)
 
 
-def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.DataFrame:
+def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> Columns:
+    """Return the columns of a metrics.csv, those of `columns` first, whether or not it has them."""
     try:
         text = path.read_text("utf-8", errors="replace") if path.is_file() else ""
     except OSError as error:
@@ -237,7 +336,7 @@ def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.Data
         # A killed run may leave half a line, and half a number ("0.12" of "0.1234") still reads as a number.
         text = text[: text.rfind("\n") + 1]
     if not text.strip():
-        return pd.DataFrame({c: pd.Series(dtype=str if c in WORDS else float) for c in columns})
+        return {name: np.empty(0, object if name in WORDS else float) for name in columns}
     try:
         header, *lines = [line for line in csv.reader(io.StringIO(text)) if line]
         if len(set(header)) < len(header):
@@ -249,33 +348,38 @@ def _read_metrics(path: Path, columns: Sequence[str], finished: bool) -> pd.Data
         for number, line in enumerate(lines, start=1):
             if len(line) != len(header):
                 raise ValueError(f"row {number} has {len(line)} cells, not {len(header)}")
-        # As words first: an OOD set called "NA" must not vanish, and Python's float() loses no digit.
         table = dict(zip(header, zip(*lines, strict=True), strict=True)) if lines else dict.fromkeys(header, ())
-        rows = pd.DataFrame({name: pd.Series(cells, dtype=str) for name, cells in table.items()})
-        for column in columns:
-            if column not in WORDS:  # one that is not there was added after this was written
-                rows[column] = [float(cell or "nan") for cell in table.get(column, ("",) * len(lines))]
+        # One that is not there was added after this was written. Python's float() loses no digit.
+        numbers = {name: _numbers(table.get(name), len(lines)) for name in columns if name not in WORDS}
     except (ValueError, csv.Error) as error:
         raise BnnbenchError(f"{path}: not a metrics.csv of bnnbench: {error}") from error
-    return rows[[*columns, *(column for column in rows if column not in columns)]]
+    names = dict.fromkeys([*columns, *header])
+    return {name: numbers[name] if name in numbers else np.array(table[name], dtype=object) for name in names}
 
 
-def _check_rows(rows: pd.DataFrame, budget: int | None, finished: bool, path: Path) -> None:
-    """Raise BnnbenchError unless these are rows that a run can have written."""
-    iteration = rows["iteration"]
-    wrong = ~((iteration >= 0) & (iteration % 1 == 0) & (iteration <= (math.inf if budget is None else budget)))
+def _numbers(cells: Sequence[str] | None, rows: int) -> np.ndarray:
+    if cells is None:
+        return np.full(rows, np.nan)
+    return np.array([float(cell) if cell else math.nan for cell in cells], dtype=float)
+
+
+def _check_rows(run: Run, budget: int | None, path: Path) -> None:
+    """Raise BnnbenchError unless the rows of `run`, read from `path`, are such as a run can have written."""
+    columns, iteration = run.columns, run.columns["iteration"]
+    with np.errstate(invalid="ignore"):
+        wrong = ~((iteration >= 0) & (iteration % 1 == 0) & (iteration <= (math.inf if budget is None else budget)))
     if wrong.any():
         raise BnnbenchError(
-            f"{path}: iteration {iteration[wrong].iloc[0]:g}, which a run of {budget or '?'} iterations does not have."
+            f"{path}: iteration {iteration[wrong][0]:g}, which a run of {budget or '?'} iterations does not have."
         )
     for name, (low, high) in RANGES.items():
-        beyond = (rows[name] < low) | (rows[name] > high * (1 + 1e-9))
+        beyond = (columns[name] < low) | (columns[name] > high * (1 + 1e-9))
         if beyond.any():
-            raise BnnbenchError(f"{path}: {name} {rows[name][beyond].iloc[0]:g}; it lies between {low:g} and {high:g}.")
-    chains = [chain for chain in rows["chain"].unique() if not (chain == "all" or str(chain).isdecimal())]
+            raise BnnbenchError(f"{path}: {name} {columns[name][beyond][0]:g}; it lies between {low:g} and {high:g}.")
+    chains = [chain for chain in dict.fromkeys(columns["chain"]) if not (chain == "all" or chain.isdecimal())]
     if chains:
-        raise BnnbenchError(f"{path}: chain {visible(str(chains[0]))[:40]!r}; chains are 0, 1, … or all.")
-    if finished and rows.duplicated(list(HEADER)).any():
+        raise BnnbenchError(f"{path}: chain {visible(chains[0])[:40]!r}; chains are 0, 1, … or all.")
+    if run.finished and len(set(zip(*(columns[name] for name in HEADER), strict=True))) < run.rows:
         raise BnnbenchError(f"{path}: rows are there twice (of one iteration, chain, split and predictor).")
 
 

@@ -38,6 +38,11 @@ def modules_of(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def names_code(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration has a dotted name, behind which code of the user's may be."""
+    return any(True for _ in _dotted(config))
+
+
 def record(files: Iterable[str], modules: Iterable[str], root: Path, start: str | None = None) -> list[dict[str, Any]]:
     """Return what the manifest keeps of the sources of a run.
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bnnbench.config.composition import compose, config_loader
+from bnnbench.config.composition import Composer, config_loader
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.jobs import labels as differences
@@ -78,17 +78,21 @@ def plan(
     Raises:
         ConfigError: one line for every distinct problem.
     """
-    from bnnbench.experiment.assembly import check
+    from bnnbench.experiment.finished import finished_before
     from bnnbench.store.folder import run_path
 
+    composer = Composer(config_dirs, common)
     jobs: list[Job] = []
     by_path: dict[Path, Job] = {}
     problems: dict[str, list[Sequence[str]]] = {}
     for number, (overrides, label) in enumerate(zip(combinations, differences(combinations), strict=True), first):
         numbered = (f"hydra.job.num={number}", f"hydra.job.id=bnnbench_{number}")
         try:
-            raw = compose([*common, *numbered, *overrides], config_dirs)
-            check(raw)
+            raw = composer.compose([*numbered, *overrides])
+            if finished_before(raw) is None:
+                from bnnbench.experiment.assembly import check  # loads torch: not where there is nothing to run
+
+                check(raw)
         except BnnbenchError as error:
             for line in str(error).splitlines():
                 problems.setdefault(line, []).append(overrides)
@@ -106,6 +110,8 @@ def check_sizes(jobs: Sequence[Job]) -> None:
     Raises:
         ConfigError: one line for every distinct problem.
     """
+    if not jobs:
+        return
     from bnnbench.experiment.assembly import check, check_size
 
     problems: dict[str, list[Sequence[str]]] = {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pandas as pd
+import numpy as np
 
 from bnnbench.analysis.groups import Replicates, replicates
 from bnnbench.analysis.plots.series import Series, series
 from bnnbench.analysis.predictions import measures_in, preferred
 from bnnbench.errors import BnnbenchError, did_you_mean
-from bnnbench.store.frame import Run
+from bnnbench.store.frame import Columns, Run
 from bnnbench.tasks.measures import Measure, main_measure
 
 X = {
@@ -94,7 +94,7 @@ def panels_of(runs: Sequence[Run], metric: str | None) -> list[Panel]:
 
 def _measure(runs: Sequence[Run], metric: str | None) -> Measure:
     if metric is None:
-        recorded = {str(column) for run in runs for column in run.metrics if run.metrics[column].notna().any()}
+        recorded = {name for name in measures_in(runs) if any(_has_values(run.columns, name) for run in runs)}
         return main_measure(runs[0].manifest, recorded)
     return measures_in(runs).get(metric, Measure(metric, metric))  # a measure of another dataset's task: no lines
 
@@ -136,15 +136,18 @@ def fill(panel: Panel, *, x: str, split: str, predictor: str) -> None:
 
 def why_empty(runs: Sequence[Run], measure: Measure, split: str) -> str:
     """Return the error message for runs that have nothing to draw."""
-    rows = [run.metrics for run in runs if len(run.metrics)]
+    rows = [run.columns for run in runs if run.rows]
     if not rows:
         return f"None of the {len(runs)} runs has recorded an evaluation yet."
-    splits = sorted({name for frame in rows for name in frame["split"].dropna()})
+    splits = sorted({name for columns in rows for name in columns["split"]})
     if split not in splits:
         return f"split: no '{split}' in these runs.{did_you_mean(split, splits)}"
-    recorded = [name for name in measures_in(runs) if any(_has_values(frame, name, split) for frame in rows)]
+    recorded = [name for name in measures_in(runs) if any(_has_values(columns, name, split) for columns in rows)]
     return f"metric: these runs have no values of '{measure.name}' on '{split}'.{did_you_mean(measure.name, recorded)}"
 
 
-def _has_values(rows: pd.DataFrame, name: str, split: str) -> bool:
-    return name in rows and bool(rows.loc[rows["split"] == split, name].notna().any())
+def _has_values(columns: Columns, name: str, split: str | None = None) -> bool:
+    if name not in columns:
+        return False
+    cells = columns[name] if split is None else columns[name][columns["split"] == split]
+    return not np.isnan(cells).all()

@@ -52,21 +52,20 @@ def series(
     its seeds as replicates, and so has any method of several chains if `pool`. Replicates are matched by iteration even
     if `x` is a time, which no two runs share; `x` is then their mean.
     """
-    parts = []
+    parts: dict[str, list[np.ndarray]] = {"iteration": [], "seed": [], "chain": [], "x": [], "y": []}
     for run in [run for run in runs if metric in measures_of(run.manifest)]:
-        rows = run.metrics
-        rows = rows[(rows["split"] == split) & (rows["predictor"] == predictor)]
+        columns = run.columns
+        taken = (columns["split"] == split) & (columns["predictor"] == predictor)
         # Folders without a seed in their config are replicates by themselves.
-        seed = run.folder.name if run.seed is None else run.seed
-        parts.append(
-            pd.DataFrame(
-                {"iteration": rows["iteration"], "seed": str(seed), "chain": rows["chain"]}
-                | {"x": rows[x], "y": rows[metric] * scale}
-            )
-        )
-    if not parts:
+        seed = str(run.folder.name if run.seed is None else run.seed)
+        parts["iteration"].append(columns["iteration"][taken])
+        parts["seed"].append(np.full(np.count_nonzero(taken), seed, dtype=object))
+        parts["chain"].append(columns["chain"][taken])
+        parts["x"].append(columns[x][taken])
+        parts["y"].append(columns[metric][taken] * scale)
+    if not parts["y"]:
         return None
-    rows = pd.concat(parts, ignore_index=True).dropna()
+    rows = pd.DataFrame({name: np.concatenate(arrays) for name, arrays in parts.items()}).dropna()
     each = rows[rows["chain"] != "all"]
     pooled, only_pooled = 0, each.empty
     if (only_pooled or pool) and (rows["chain"] == "all").any():
