@@ -101,7 +101,7 @@ def careful_psgld(train: Split, lr: float = 2.5e-4) -> Callable[[list[nn.Paramet
     decay, std, alpha, lambda_ = 1 / len(train), math.sqrt(2 * lr / len(train)), 0.99, 1e-4
 
     def make(parameters: list[nn.Parameter]) -> Step:
-        v = [torch.ones_like(p) for p in parameters]
+        v = [torch.zeros_like(p) for p in parameters]
 
         @torch.no_grad()
         def update() -> None:

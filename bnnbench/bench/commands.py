@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,18 @@ from bnnbench.bench.timing import Blocks
 from bnnbench.errors import BnnbenchError
 
 CLI = ("-m", "bnnbench")
+# A process inherits the peak of the one that starts it: a small one stands between this one and what is measured.
+LAUNCHER = """
+import json, os, subprocess, sys, time
+start = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+seconds = time.perf_counter() - start
+process.returncode = os.waitstatus_to_exitcode(status)
+if not process.returncode:
+    print(json.dumps([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]), file=sys.stderr)
+sys.exit(process.returncode % 256)
+"""
 TO_MB = 1e-6 if sys.platform == "darwin" else 1024e-6  # of ru_maxrss: bytes on macOS, KiB elsewhere
 
 
@@ -43,28 +54,18 @@ def spend(words: Sequence[str], environment: Mapping[str, str] | None = None) ->
     Raises:
         BnnbenchError: the process failed; with its last line.
     """
-    with tempfile.TemporaryFile() as said:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            env={**os.environ, **(environment or {})},
-        )
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:  # Ctrl-C: it goes too
-            process.kill()
-            process.wait()
-            raise
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            last = (said.read().decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
-            raise BnnbenchError(f"python {' '.join(words)[:120]}: exit {process.returncode}: {last}")
-    return Spent(seconds, usage.ru_utime + usage.ru_stime, TO_MB * usage.ru_maxrss)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, sys.executable, *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
+    last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no word"])[-1]
+    if done.returncode:
+        raise BnnbenchError(f"python {' '.join(words)[:120]}: exit {done.returncode}: {last}")
+    seconds, cpu_seconds, peak = json.loads(last)
+    return Spent(seconds, cpu_seconds, TO_MB * peak)
 
 
 def alternate_commands(commands: Mapping[str, Callable[[], Spent]], rounds: int) -> tuple[Blocks, dict[str, float]]:

@@ -36,26 +36,31 @@ Minibatches = Iterable[tuple[Tensor, Tensor]]
 
 
 def measure(setting: Setting) -> Iterator[Row]:
-    """Measure the run and the scripts in turn; the start of a process is not counted, see ``start``."""
-    train, test = training_data(setting), test_data(setting)
-    steps = 4 if setting.quick else EPOCHS * (len(train) // BATCH)
+    """Measure the run and the scripts in turn, each reads the data; the start of a process is apart, in `start`."""
+    steps = 4 if setting.quick else EPOCHS * (len(training_data(setting)) // BATCH)
     every = 2 if setting.quick else EVERY
-    loader = DataLoader(TensorDataset(train.x, train.y), batch_size=BATCH, shuffle=True, drop_last=True)
+    kinds: dict[str, Callable[[Split], Minibatches]] = {IN_MEMORY: InMemory, LOADER: loader}
+    own_run(setting, 2, 2, setting.threads[0])  # loads the compiled loops
     for threads in setting.threads:
-        torch.set_num_threads(threads)
-        work: dict[str, Callable[[], object]] = {
-            IN_MEMORY: lambda: script(train, test, InMemory(train), steps, every),
-            LOADER: lambda: script(train, test, loader, steps, every),
-            OURS: lambda threads=threads: own_run(setting, steps, every, threads),
-        }
         blocks = Blocks()
         for _ in range(setting.repeats):
-            for label in random.sample(sorted(work), len(work)):
+            for label in random.sample([*kinds, OURS], 3):
+                torch.set_num_threads(threads)
                 cpu, start = time.process_time(), time.perf_counter()
-                work[label]()
+                if label == OURS:
+                    own_run(setting, steps, every, threads)
+                else:
+                    train = training_data(setting)
+                    script(train, test_data(setting), kinds[label](train), steps, every)
                 blocks.add(label, time.perf_counter() - start, time.process_time() - cpu)
         size = f"{widths(HIDDEN)}, batch {BATCH}, {steps} steps"
         yield from rows_of(blocks, setting.part, size, threads, IN_MEMORY, [LOADER, OURS])
+
+
+def loader(train: Split) -> Minibatches:
+    """Return shuffled minibatches as torch's own class makes them, of a datum at a time."""
+    data = TensorDataset(train.x, train.y)
+    return DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
 
 
 def own_run(setting: Setting, steps: int, every: int, threads: int) -> None:

@@ -50,7 +50,7 @@ class Setting:
     @property
     def repeats(self) -> int:
         """Rounds of what takes seconds."""
-        return 2 if self.quick else max(2, min(5, self.rounds // 3))
+        return 2 if self.quick else max(2, min(3, self.rounds // 3))
 
 
 def usable_cores() -> int:

@@ -11,7 +11,6 @@ from bnnbench.bench.setting import Setting, training_data
 from bnnbench.bench.table import Row, rows_of
 
 TORCH = "import torch"
-TARGETS = {"run of one iteration, digits": 6.0, "run of one iteration, MNIST": 6.0}  # seconds
 ONE = ("iterations=1", "eval.every=1")
 
 

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -175,14 +174,6 @@ def provenance(device: torch.device, cores: int, dataset: str, rounds: int) -> d
     del facts["threads"]  # each row has its own
     load = [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None
     return {**facts, "cores": cores, "load_average": load, "dataset": dataset, "rounds": rounds, "date": now()}
-
-
-def installed(package: str) -> str | None:
-    """Return the version of an installed package, None if it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def changes(rows: Iterable[Row], baseline: Iterable[Row]) -> list[str]:
