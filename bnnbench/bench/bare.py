@@ -84,12 +84,14 @@ def careful_sgld(train: Split, lr: float = 0.1) -> Callable[[list[nn.Parameter]]
     decay, std = 1 / len(train), math.sqrt(2 * lr / len(train))
 
     def make(parameters: list[nn.Parameter]) -> Step:
+        params: list[Tensor] = [*parameters]
+
         @torch.no_grad()
         def update() -> None:
-            grads = [p.grad for p in parameters]
-            torch._foreach_add_(grads, parameters, alpha=decay)
-            torch._foreach_add_(parameters, grads, alpha=-lr)
-            torch._foreach_add_(parameters, [torch.randn_like(p) for p in parameters], alpha=std)
+            grads = [p.grad for p in params if p.grad is not None]
+            torch._foreach_add_(grads, params, alpha=decay)
+            torch._foreach_add_(params, grads, alpha=-lr)
+            torch._foreach_add_(params, [torch.randn_like(p) for p in parameters], alpha=std)
 
         return update
 
@@ -102,19 +104,20 @@ def careful_psgld(train: Split, lr: float = 2.5e-4) -> Callable[[list[nn.Paramet
 
     def make(parameters: list[nn.Parameter]) -> Step:
         v = [torch.zeros_like(p) for p in parameters]
+        params: list[Tensor] = [*parameters]
 
         @torch.no_grad()
         def update() -> None:
-            grads = [p.grad for p in parameters]
+            grads = [p.grad for p in params if p.grad is not None]
             torch._foreach_mul_(v, alpha)
             torch._foreach_addcmul_(v, grads, grads, value=1 - alpha)
-            root = torch._foreach_sqrt(v)
+            root = [*torch._foreach_sqrt(v)]
             torch._foreach_add_(root, lambda_)
-            torch._foreach_add_(grads, parameters, alpha=decay)
-            torch._foreach_addcdiv_(parameters, grads, root, value=-lr)
+            torch._foreach_add_(grads, params, alpha=decay)
+            torch._foreach_addcdiv_(params, grads, root, value=-lr)
             torch._foreach_sqrt_(root)
             noise = [torch.randn_like(p) for p in parameters]
-            torch._foreach_addcdiv_(parameters, noise, root, value=std)
+            torch._foreach_addcdiv_(params, noise, root, value=std)
 
         return update
 

@@ -160,7 +160,7 @@ def targets() -> dict[tuple[str, str], float]:
     """Return part and label → the most that its ratio should be; a missed one is said, and changes nothing else."""
     from bnnbench.bench import evaluation
 
-    found = {}
+    found: dict[tuple[str, str], float] = {}
     for part, module in (("steps", steps), ("layers", layers), ("evaluation", evaluation)):
         found |= {(part, label): target for label, target in module.TARGETS.items()}
     return found

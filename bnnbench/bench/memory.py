@@ -36,7 +36,9 @@ def measure(setting: Setting) -> Iterator[Row]:
     def own(*words: str) -> Spent:
         with tempfile.TemporaryDirectory() as results:
             place = (f"threads={threads}", "device=cpu", f"results={results}")
-            return spend([*CLI, "run", *setting.data, MLP, *words, f"iterations={steps}", *place])
+            return spend(
+                [*CLI, "run", *setting.data, MLP, *words, f"iterations={steps}", f"eval.every={steps}", *place]
+            )
 
     commands: dict[str, Callable[[], Spent]] = {
         TORCH: lambda: spend(["-c", "import torch"]),

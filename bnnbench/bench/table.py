@@ -104,10 +104,10 @@ def read(path: Path) -> list[Row]:
 
 
 def _row(cells: dict[str, str]) -> Row:
-    numbers = {name: float(cells[name]) for name in NUMBERS}
-    words = {name: cells[name] for name in ("what", "size", "against", "part")}
+    found: dict[str, Any] = {name: float(cells[name]) for name in NUMBERS}
+    found |= {name: cells[name] for name in ("what", "size", "against", "part")}
     peak = float(cells["peak_mb"]) if cells.get("peak_mb") else None
-    return Row(**words, **numbers, threads=int(cells["threads"]), peak_mb=peak)
+    return Row(**found, threads=int(cells["threads"]), peak_mb=peak)
 
 
 class Record:
