@@ -58,7 +58,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def loader(train: Split) -> Minibatches:
-    """Return shuffled minibatches as torch's own class makes them, of a datum at a time."""
+    """Return shuffled minibatches as the class of torch makes them."""
     data = TensorDataset(train.x, train.y)
     return DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
 
