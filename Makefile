@@ -10,7 +10,8 @@ UNPATCHED := tests/cli/test_cli_run.py tests/sweeps/test_sweep_processes.py \
 	tests/sweeps/test_sweep_failures.py::test_a_divergence_is_its_own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick defaults crash-test bench clean
+.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick defaults crash-test bench bench-accept \
+	profile clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +62,14 @@ defaults: $(STAMP) ## every method on every dataset, as it comes, against a line
 crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers
 	PYTHONPATH=tests $(BIN)/python -m support.crash --kills $(or $(KILLS),100)
 
-bench: $(STAMP) ## time of a step against a bare torch loop, of evaluation, and to the first step
-	$(BIN)/python -m bnnbench.speed
+bench: $(STAMP) ## what a step, a run, a command costs beside torch: 20 minutes on 2 cores; or DEVICE=cuda, 8 minutes
+	$(BIN)/python -m bnnbench.bench $(if $(DEVICE),--device $(DEVICE)) $(if $(ONLY),$(addprefix --only ,$(ONLY)))
+
+bench-accept: ## let what `make bench` has measured be the baseline of the next
+	cp results/published/bench.csv results/published/bench_baseline.csv
+
+profile: $(STAMP) ## where the time of a step goes: METHOD=sgld WITH="dataset=mnist threads=1"
+	$(BIN)/python -m bnnbench.bench.profile method=$(or $(METHOD),psgld) $(WITH)
 
 clean: ## remove the environment and build products; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

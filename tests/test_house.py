@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "bnnbench"
 # From the top of the house to its foundations. Rooms of one line stand beside each other and do not see one another.
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("__main__", "speed", "defaults"),
+    ("__main__", "bench", "defaults"),
     ("cli",),
     ("paper",),
     ("tune",),

@@ -1,5 +1,6 @@
-"""A training step never waits for the device, and what the benchmark measures."""
+"""A training step never waits for the device, and the loops that the bench times."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,10 +9,15 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bnnbench import speed as bench
+from bnnbench.bench.bare import bare_loop, careful_psgld, careful_sgld
+from bnnbench.bench.loops import MLP, bnnbench_loop
+from bnnbench.bench.setting import NOISE
+from bnnbench.config.composition import compose as composition
 from bnnbench.data import Split
 from bnnbench.experiment.assembly import assemble, check
 from bnnbench.experiment.run import step
+from bnnbench.samplers.psgld import PSGLD
+from bnnbench.samplers.sgld import SGLD
 
 # Ways of Python to a tensor's numbers. Not all reach the dispatcher: on a CPU `tolist` reads the memory itself.
 READS = {"item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "__array__", "nonzero"}
@@ -75,15 +81,37 @@ def test_the_bare_loop_learns():
     x = torch.rand(250, 28, 28, generator=torch.Generator().manual_seed(0))
     train = Split(x - 0.5, (x[:, 0, 0] > 0.5).long())
     train.x[:, :14] += 0.2 * (2 * train.y - 1).float()[:, None, None]
-    advance = bench.bare_loop(train)
+    advance = bare_loop(train)
     advance(60)  # many times over the data
     network = inside(advance)["network"]
     assert (network(train.x).argmax(-1) == train.y).float().mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("careful", "sampler"),
+    [
+        (careful_sgld, functools.partial(SGLD, lr=0.1)),
+        (careful_psgld, functools.partial(PSGLD, lr=2.5e-4, lambda_=1e-4)),
+    ],
+    ids=["SGLD", "pSGLD"],
+)
+def test_the_careful_lines_are_the_samplers(careful, sampler):
+    train = Split(torch.rand(250, 4, 4), torch.randint(10, (250,)))
+
+    def made(update):
+        torch.manual_seed(0)
+        advance = bare_loop(train, [8], update=update)
+        advance(5)
+        return list(inside(advance)["network"].parameters())
+
+    ours = made(lambda parameters: sampler(parameters, num_data=250, weight_decay=1 / 250))
+    for a, b in zip(made(careful(train)), ours, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_the_measured_loop_is_that_of_a_run(compose, run_small):
     raw = compose("model.widths=[16]", "epochs=10", "members.burn_in=50", "eval.every=50", "threads=1", "method=sgd")
-    advance, train = bench.bnnbench_loop(raw)
+    advance, train = bnnbench_loop(raw)
     advance(140)
     folder = run_small("method=sgd")
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
@@ -98,29 +126,8 @@ def inside(function: Callable[..., Any]) -> dict[str, Any]:
     return dict(zip(function.__code__.co_freevars, (c.cell_contents for c in function.__closure__), strict=True))
 
 
-def test_without_mnist_noise_of_its_shape_is_taken(tmp_path):
-    raw = bench.compose(
-        [*bench.MNIST, "dataset.name=bnnbench.data._noise_images", "method=sgd", f"data.root={tmp_path}"]
-    )
-    _, train = bench.bnnbench_loop(raw)
+def test_noise_of_mnists_shape_can_be_taken(tmp_path):
+    _, train = bnnbench_loop(composition([*NOISE, MLP, "method=sgd", f"data.root={tmp_path}", "threads=1"]))
     assert train.x.shape == (60_000, 28, 28)
     assert train.x.min() >= 0 and train.x.max() <= 1
     assert train.y.unique().tolist() == list(range(10))
-
-
-def test_a_missed_target_is_said_and_counts(capsys):
-    assert bench._line("fast", "1.0 ×", 1.0, 1.15, "×")
-    assert not bench._line("slow", "1.2 ×", 1.2, 1.15, "×")
-    assert bench._line("free", "9.0 ×", 9.0, None, "×")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("ok") and lines[1].endswith("MISSED") and lines[2].endswith("×")
-
-
-def test_every_part_counts_for_the_exit_code(monkeypatch):
-    called = []
-    for part, met in (("steps", True), ("layers", True), ("evaluation", False), ("start", True)):
-        monkeypatch.setattr(bench, f"measure_{part}", lambda *_, part=part, met=met: called.append(part) or met)
-    monkeypatch.setattr(bench, "find_data", lambda: bench.MNIST)
-    assert bench.main([]) == 1
-    assert called == ["steps", "layers", "evaluation", "start"]  # a miss does not stop the others
-    assert bench.main(["--only", "steps"]) == 0

@@ -1,0 +1,44 @@
+"""The share of evaluation and recording in a run on MNIST that evaluates as often as the default one does."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from bnnbench.bench.loops import MLP, widths
+from bnnbench.bench.setting import Setting, training_data
+from bnnbench.bench.table import Row, row
+from bnnbench.bench.timing import Blocks
+from bnnbench.config.composition import compose
+from bnnbench.experiment.run import run
+from bnnbench.store.manifest import Manifest
+
+WHOLE = "whole run"
+EVERY = 300  # iterations: a fortieth of the default 20 epochs
+METHODS = {"SGD": "method=sgd", "pSGLD": "method=psgld"}
+TARGETS = {f"evaluation, {name}": 0.08 for name in METHODS}
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Measure the share in runs of two epochs."""
+    training_data(setting)
+    length = "iterations=4" if setting.quick else "epochs=2"
+    for threads in setting.threads:
+        for name, method in METHODS.items():
+            blocks, label = Blocks(), f"evaluation, {name}"
+            for _ in range(setting.repeats):
+                with tempfile.TemporaryDirectory() as results:
+                    words = [MLP, method, length, f"eval.every={2 if setting.quick else EVERY}", f"threads={threads}"]
+                    raw = compose([*setting.data, *words, f"device={setting.device}", f"results={results}"])
+                    cpu = time.process_time()
+                    manifest = Manifest.read(run(raw, Console(file=io.StringIO())))
+                    cpu = time.process_time() - cpu
+                train, evaluation = manifest["train_seconds"], manifest["eval_seconds"]
+                share = evaluation / (train + evaluation)
+                blocks.add(WHOLE, train + evaluation, cpu)
+                blocks.add(label, evaluation, share * cpu)
+            yield row(setting.part, label, widths((400, 400)), threads, blocks.ratio(label, WHOLE), WHOLE)

@@ -1,0 +1,42 @@
+"""A training step with each kind of stochastic layer, as a multiple of one with plain layers and the same update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bnnbench.bench.bare import BATCH
+from bnnbench.bench.loops import FULL_KL, LENET, loop_of, warm_up, widths
+from bnnbench.bench.setting import Setting, training_data
+from bnnbench.bench.table import Row, rows_of
+from bnnbench.bench.timing import Advance, alternate
+
+PLAIN = "plain layers, Adam"
+HIDDEN = (300, 100)
+# Two matrix products for one and Adam on twice the parameters are 2 of the 3.2; the rest is the KL.
+LAYERS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
+    ("dropout", ("method=dropout",), None),
+    ("Gaussian dropout", ("method=gaussian_dropout",), None),
+    ("VD", ("method=vd",), 3.2),
+    ("VD, α per weight", ("method=vd", "method.layers.per=weight"), None),
+    ("VD (A)", ("method=vd_a",), None),
+    ("Sparse VD", ("method=sparse_vd",), 3.2),
+    ("Sparse VD, train_clip", ("method=sparse_vd", "method.layers.train_clip=true"), None),
+    ("mean-field VI", ("method=mean_field",), None),
+    (
+        "mean-field VI, one draw, mixture",
+        ("method=mean_field", "method.layers.estimator=single", "+method.layers.prior=mixture"),
+        None,
+    ),
+)
+TARGETS = {label: target for label, _, target in LAYERS if target is not None}
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Measure them all at each number of threads."""
+    train = training_data(setting)
+    loops: dict[str, Advance] = {label: loop_of(setting, train, LENET, *FULL_KL, *words) for label, words, _ in LAYERS}
+    loops[PLAIN] = loop_of(setting, train, LENET, "method=adam")
+    for threads in setting.threads:
+        warm_up(list(loops.values()), threads, setting.warm_up // 2)
+        blocks = alternate(loops, rounds=setting.rounds, block=setting.block, device=setting.device)
+        yield from rows_of(blocks, setting.part, f"{widths(HIDDEN)}, batch {BATCH}", threads, PLAIN)
