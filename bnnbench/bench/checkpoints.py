@@ -17,6 +17,7 @@ from bnnbench.experiment.assembly import assemble, check
 from bnnbench.experiment.run import step
 from bnnbench.experiment.snapshot import state_of
 from bnnbench.experiment.timing import Clock
+from bnnbench.inference.random import begin
 from bnnbench.store import checkpoint
 
 SAVED, WRITTEN, STEP = "torch.save of the same state", "checkpoint", "training step"
@@ -34,7 +35,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     def advance(count: int) -> None:
         nonlocal done
         for _ in range(count):
-            parts.noise.begin(done)
+            begin(done, parts.noise)
             step(parts.optimizer, parts.potential, *parts.batches(done), lr)
             done += 1
 

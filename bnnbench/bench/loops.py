@@ -13,6 +13,7 @@ from bnnbench.config.composition import compose
 from bnnbench.data import Split
 from bnnbench.experiment.assembly import assemble, check
 from bnnbench.experiment.run import step
+from bnnbench.inference.random import begin, derive_seed, layer_stream
 
 MLP = "model=mlp_400_400"
 LENET = "model=lenet_300_100"
@@ -35,15 +36,18 @@ def bnnbench_loop(raw: dict[str, Any], train: Split | None = None) -> tuple[Adva
     lr_start = float(config.method.optimizer["lr"])
     iteration = 0
 
+    seeds = [derive_seed(config.seed, k, "layers") for k in range(config.chains)]
+
     def advance(count: int) -> None:
         nonlocal iteration
-        for _ in range(count):
-            lr = lr_start * schedule(iteration)
-            parts.noise.begin(iteration)
-            loss = step(optimizer, potential, *batches(iteration), lr)
-            iteration += 1
-            if guard.add(loss, lr):
-                guard.check(iteration)
+        with layer_stream(seeds, parts.device, config.random):
+            for _ in range(count):
+                lr = lr_start * schedule(iteration)
+                begin(iteration, parts.noise)
+                loss = step(optimizer, potential, *batches(iteration), lr)
+                iteration += 1
+                if guard.add(loss, lr):
+                    guard.check(iteration)
 
     return advance, batches.split
 

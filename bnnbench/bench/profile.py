@@ -20,7 +20,7 @@ from bnnbench.config.composition import compose
 from bnnbench.errors import BnnbenchError, ConfigError
 from bnnbench.experiment.assembly import Parts, assemble, check
 from bnnbench.experiment.machine import synchronise
-from bnnbench.inference.random import CounterNoise
+from bnnbench.inference.random import CounterNoise, begin
 
 STAGES = ("gather", "forward", "backward", "update", "noise")
 WARM_UP, STEPS, SHOWN = 20, 100, 15
@@ -51,7 +51,7 @@ def make_step(parts: Parts, iteration: int, stages: Stages) -> None:
     optimizer, lr = parts.optimizer, float(parts.config.method.optimizer["lr"]) * parts.schedule(iteration)
     for group in optimizer.param_groups:
         group["lr"] = lr
-    parts.noise.begin(iteration)
+    begin(iteration, parts.noise)
     with stages.time("gather"):
         x, y = parts.batches(iteration)
     if getattr(optimizer, "needs_closure", False):  # it differentiates the loss itself: backward is part of the update
@@ -79,7 +79,7 @@ def draw_noise(parts: Parts, iteration: int, stages: Stages) -> None:
     """Draw the noise of a step by itself, and keep its time; nothing where the method injects none."""
     if parts.temperature:
         hot = [p for g in parts.optimizer.param_groups if g.get("temperature") for p in g["params"]]
-        parts.noise.begin(iteration)
+        begin(iteration, parts.noise)
         with stages.time("noise"):
             parts.noise(hot)
 

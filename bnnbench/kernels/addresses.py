@@ -21,3 +21,9 @@ def _pointer(context: Any, address: Any) -> Any:
 def floats(address, size):
     """Return the float32 array of `size` elements at `address`, an integer."""
     return carray(_pointer(address), (size,), np.float32)
+
+
+@inline
+def integers(address, size):
+    """Return the int64 array of `size` elements at `address`, an integer."""
+    return carray(_pointer(address), (size,), np.int64)

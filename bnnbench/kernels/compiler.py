@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba import njit
+from numba import cfunc, njit, types
 
 config: Any = numba.core.config  # its names come from the environment
 # Products and sums may be contracted. Sums may not be reordered, so that numbers do not depend on the width of vectors,
@@ -33,6 +34,22 @@ def loop(function: Callable[..., Any]) -> Any:
         return njit(**options)(function)
     with _cached_in(folder):
         return njit(cache=True, **options)(function)
+
+
+def entry(function: Callable[..., Any]) -> Callable[[], Any]:
+    """Return what compiles, when it is first called, a function of one pointer that C can call, and returns it."""
+
+    @functools.cache
+    def compiled() -> Any:
+        folder = _folder()
+        options: Any = {"fastmath": FAST, "error_model": "numpy"}
+        signature = types.void(types.voidptr)
+        if folder is None:
+            return cfunc(signature, **options)(function)
+        with _cached_in(folder):
+            return cfunc(signature, cache=True, **options)(function)
+
+    return compiled
 
 
 @contextmanager

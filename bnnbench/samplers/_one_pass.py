@@ -35,7 +35,7 @@ class Pass(NamedTuple):
         addresses: of parameters, gradients and states, each int64 [tensors · K].
         size: numbers of elements, int64 [tensors · K].
         keys, step: of the noise.
-        held: what must live until the loop has run.
+        held: what must live until the loop has run; the parameters come first.
     """
 
     loops: ModuleType
@@ -44,6 +44,13 @@ class Pass(NamedTuple):
     keys: NDArray[np.uint32]
     step: np.uint32
     held: Any
+
+    def make(self, rule: str, *numbers: float) -> None:
+        """Make a step of a rule of `loops` with these numbers, and tell autograd that the parameters have changed."""
+        step = getattr(self.loops, rule)
+        step(self.addresses, self.size, self.keys, int(self.step), *numbers, threads=torch.get_num_threads())
+        for p in self.held[0]:  # so that no graph of before is used with them
+            torch.autograd.graph.increment_version(p)
 
 
 def one_pass(noise: object, params: Sequence[Tensor], grads: Tensors, *states: Sequence[Tensor]) -> Pass | None:
@@ -72,12 +79,6 @@ def one_pass(noise: object, params: Sequence[Tensor], grads: Tensors, *states: S
         np.repeat(np.array([t.data_ptr() for t in group], np.int64), chains) + offset for group in tensors
     )
     return Pass(langevin, addresses, size, *noise.reserve(len(params)), held=tensors)
-
-
-def written(params: Sequence[Tensor]) -> None:
-    """Tell autograd that a loop has changed `params`, so that no graph of before is used with them."""
-    for p in params:
-        torch.autograd.graph.increment_version(p)
 
 
 def prepare(noise: object, *names: str) -> None:

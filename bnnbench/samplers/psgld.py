@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from annotated_types import Ge
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch.optim import Optimizer
 
 from bnnbench.samplers._curvature import check_exact, hessian_diagonal
 from bnnbench.samplers._langevin import NoiseSource, Tensors, check_common, standard_normal, with_gradients
-from bnnbench.samplers._one_pass import one_pass, prepare, written
+from bnnbench.samplers._one_pass import one_pass, prepare
 
 
 class PSGLD(Optimizer):
@@ -229,16 +228,13 @@ class PSGLD(Optimizer):
         if one is None:
             return False
         std = math.sqrt(2 * lr * group["temperature"] / group["num_data"])
-        noise = (one.size, one.keys, one.step)
         if alpha == 1 or (step and step > group["v_adapt"]):
-            one.loops.psgld_held(*one.addresses, *noise, *map(np.float32, (lr, decay, group["lambda_"], std)))
+            one.make("psgld_held", lr, decay, group["lambda_"], std)
         else:
             cold = step and group["v_start"] == "zero"
             in_v = decay if group["v_gradient"] == "posterior" else 0.0
             correction = 1 / math.sqrt(1 - alpha**step) if cold else 1.0
-            numbers = (lr, decay, in_v, alpha, 1 - alpha, correction, group["lambda_"], std)
-            one.loops.psgld(*one.addresses, *noise, *map(np.float32, numbers))
-        written(params)
+            one.make("psgld", lr, decay, in_v, alpha, 1 - alpha, correction, group["lambda_"], std)
         return True
 
     def _adapt(self, group: dict[str, Any], params: list[Tensor], g_bar: Tensors, step: int) -> Tensors:

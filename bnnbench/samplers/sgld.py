@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from bnnbench.samplers._langevin import NoiseSource, check_common, standard_normal, with_gradients
-from bnnbench.samplers._one_pass import one_pass, prepare, written
+from bnnbench.samplers._one_pass import one_pass, prepare
 
 
 class SGLD(Optimizer):
@@ -75,9 +74,7 @@ class SGLD(Optimizer):
             lr, temperature = group["lr"], group["temperature"]
             std = math.sqrt(2 * lr * temperature / group["num_data"])
             if temperature and (one := one_pass(self.noise, params, grads)):
-                numbers = map(np.float32, (lr, group["weight_decay"], std))
-                one.loops.sgld(*one.addresses, one.size, one.keys, one.step, *numbers)
-                written(params)
+                one.make("sgld", lr, group["weight_decay"], std)
                 continue
             if group["weight_decay"]:
                 grads = torch._foreach_add(grads, params, alpha=group["weight_decay"])

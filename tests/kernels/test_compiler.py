@@ -73,23 +73,36 @@ PREPARED = """
 from bnnbench.config.composition import compose
 from bnnbench.experiment.assembly import assemble, check
 from bnnbench.experiment.run import _prepare, step
+from bnnbench.inference.random import begin, layer_stream
 from bnnbench.kernels import loops
 
 def compiled():
-    modules = (loops("langevin"), loops("layers"))
-    return {(m.__name__, n): len(f.signatures) for m in modules for n, f in vars(m).items() if hasattr(f, "signatures")}
+    modules = [loops(name) for name in ("langevin", "layers", "normals")]
+    found = {}
+    for module in modules:
+        for name, function in vars(module).items():
+            if hasattr(function, "signatures"):
+                found[module.__name__, name] = len(function.signatures)
+            elif hasattr(function, "cache_info"):
+                found[module.__name__, name] = function.cache_info().currsize if name.endswith("_pieces") else 0
+    return found
 
 for words in (
-    "method=sgld", "method=psgld method.optimizer.v_adapt=2 method.optimizer.alpha=0.1", "method=mean_field", "method=vd",
+    "method=sgld",
+    "method=psgld method.optimizer.v_adapt=2 method.optimizer.alpha=0.1",
+    "method=mean_field",
+    "method=vd",
     "method=sparse_vd",
+    "method=dropout",
 ):
     parts = assemble(check(compose([*words.split(), "model.widths=[4]", "threads=1"])))
-    nothing = compiled()
-    _prepare(parts)
-    before = compiled()
-    for iteration in range(8):
-        parts.noise.begin(iteration)
-        step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
+    with layer_stream([0], parts.device, "counter"):
+        nothing = compiled()
+        _prepare(parts)
+        before = compiled()
+        for iteration in range(8):
+            begin(iteration, parts.noise)
+            step(parts.optimizer, parts.potential, *parts.batches(iteration), 1e-3)
     print(words, before != nothing, compiled() == before, sep=",")
 """
 
@@ -98,6 +111,9 @@ def test_no_step_waits_for_a_compilation(tmp_path: Path) -> None:
     """What a run prepares before its clock starts is all that its steps call."""
     done = subprocess.run([sys.executable, "-c", PREPARED], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = [line.split(",") for line in done.stdout.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for words, prepared, enough in lines:
-        assert (prepared, enough) == ("True", "True"), words
+        assert enough == "True", words
+    assert [words for words, prepared, _ in lines if prepared == "True"] == ["method=sgld"] + [
+        words for words, *_ in lines[1:5]
+    ]
