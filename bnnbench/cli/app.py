@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from bnnbench.cli import networks, results, run, streams, tune
 from bnnbench.cli.common import LISTS, complete_among, guarded
 from bnnbench.cli.data import data_app
+from bnnbench.cli.waiting import wait_briefly
 
 
 class _Group(TyperGroup):
@@ -21,6 +22,7 @@ class _Group(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         streams.open_closed()
         streams.replace_unknown()
+        wait_briefly()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

@@ -24,19 +24,17 @@ class DivergenceGuard:
     """
 
     def __init__(self, chains: Chains, device: torch.device) -> None:
-        self.chains = chains
-        self._losses = torch.zeros(WINDOW, chains.count, device=device)
-        self._lr = [0.0] * WINDOW
-        self._filled = 0
+        self.chains, self.device = chains, device
+        self._losses: list[Tensor] = []  # of each step [K], where they were computed: a step does not wait for them
+        self._lr: list[float] = []
         self._sum = torch.zeros(chains.count, dtype=torch.float64)
         self._count = 0
 
     def add(self, loss: Tensor, lr: float) -> bool:
         """Store the loss [K] of one step; return whether it is time to `check`."""
-        self._losses[self._filled] = loss
-        self._lr[self._filled] = lr
-        self._filled += 1
-        return self._filled == WINDOW
+        self._losses.append(loss)
+        self._lr.append(lr)
+        return len(self._losses) == WINDOW
 
     def check(self, iteration: int) -> None:
         """Check the losses stored; `iteration` is the number of steps made.
@@ -44,16 +42,16 @@ class DivergenceGuard:
         Raises:
             DivergedError: names the first step whose loss is not finite, its chain, step size and a tensor at fault.
         """
-        losses = self._losses[: self._filled].double().cpu()
+        losses = self._stacked().double().cpu()
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             row, chain = bad[0].tolist()
-            step = iteration - self._filled + row + 1
+            step = iteration - len(losses) + row + 1
             self._stop(f"the loss became {losses[row, chain].item()}", step, chain, self._lr[row])
         self._sum += losses.sum(0)
-        self._count += self._filled
-        last = self._lr[self._filled - 1] if self._filled else math.nan
-        self._filled = 0
+        self._count += len(losses)
+        last = self._lr[-1] if self._lr else math.nan
+        self._losses, self._lr = [], []
         # The parameters after the last step have not entered a loss yet.
         norms = torch.stack([n.double() for n in torch._foreach_norm([p.detach() for p in self._parameters()])])
         if not norms.isfinite().all().item():  # or a norm beyond single precision
@@ -70,16 +68,17 @@ class DivergenceGuard:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the losses since the last call of `mean`."""
-        kept = self._losses[: self._filled].cpu()
-        return {"kept": kept, "lr": self._lr[: self._filled], "sum": self._sum.clone(), "count": self._count}
+        return {"kept": self._stacked().cpu(), "lr": list(self._lr), "sum": self._sum.clone(), "count": self._count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from where `state_dict` was taken."""
-        self._filled = len(state["kept"])
-        self._losses[: self._filled] = state["kept"].to(self._losses.device)
-        self._lr[: self._filled] = state["lr"]
+        self._losses, self._lr = list(state["kept"].to(self.device)), list(state["lr"])
         self._sum.copy_(state["sum"])
         self._count = state["count"]
+
+    def _stacked(self) -> Tensor:
+        """Return the losses of the steps since the last check [steps, K]."""
+        return torch.stack(self._losses) if self._losses else torch.zeros(0, self.chains.count, device=self.device)
 
     def _parameters(self) -> list[Tensor]:
         return list(self.chains.parameters.values())

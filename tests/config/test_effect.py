@@ -15,6 +15,7 @@ from bnnbench.config.effect import PLUGINS, effective, value_at, within, without
 from bnnbench.config.plugins import PACKAGE, names
 from bnnbench.errors import ConfigError
 from bnnbench.inference.method import TORCH_RULES, injects_noise, optimizer_class
+from bnnbench.layers.base import StochasticLayer
 from bnnbench.layers.from_config import DETERMINISTIC, find_layer, layer_names
 from bnnbench.layers.normalisation import NORMS
 from bnnbench.models import build_network
@@ -34,6 +35,7 @@ def test_facts_of_layers(name: str) -> None:
         "kl": callable(getattr(make, "kl", None)),
         "norm": any(isinstance(m, NORMS) for m in make(nn.Linear(1, 1)).modules()),
         "random_bias": "random_bias" in inspect.signature(make).parameters,
+        "draws": issubclass(make, StochasticLayer),
     }
 
 
@@ -49,6 +51,7 @@ def test_facts_of_models(name: str) -> None:
     assert facts("models", name) == {
         "norm": any(isinstance(m, NORMS) for m in modules),
         "kl": any(callable(getattr(m, "kl", None)) for m in modules),
+        "draws": any(isinstance(m, StochasticLayer) for m in modules),
     }
 
 

@@ -112,7 +112,7 @@ def test_no_step_waits_for_a_compilation(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PREPARED], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = [line.split(",") for line in done.stdout.splitlines()]
     assert len(lines) == 6
-    for words, prepared, enough in lines:
+    for words, _, enough in lines:
         assert enough == "True", words
     assert [words for words, prepared, _ in lines if prepared == "True"] == ["method=sgld"] + [
         words for words, *_ in lines[1:5]

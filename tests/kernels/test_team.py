@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_pieces_are_done_by_torchs_own_threads(threads: None) -> None:
 
 
 def _threads() -> int:
-    (line,) = [line for line in open("/proc/self/status") if line.startswith("Threads:")]
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads:")]
     return int(line.split()[1])
 
 
