@@ -70,7 +70,7 @@ def make_step(parts: Parts, iteration: int, stages: Stages) -> None:
         loss = parts.potential(x, y)
     optimizer.zero_grad(set_to_none=True)
     with stages.time("backward"):
-        loss.backward(torch.ones_like(loss))
+        loss.sum().backward()
     with stages.time("update"):
         optimizer.step()
 

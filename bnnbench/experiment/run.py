@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import time
 import traceback
@@ -12,7 +11,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from torch import Tensor
 from torch.optim import Optimizer
@@ -242,14 +240,9 @@ def step(optimizer: Optimizer, potential: Potential, x: Tensor, y: Tensor, lr: f
     loss = potential(x, y, beta)
     optimizer.zero_grad(set_to_none=True)
     # The chains share no parameter, so the gradient of the sum is each chain's own.
-    loss.backward(_ones(loss.shape, loss.dtype, loss.device))
+    loss.sum().backward()
     optimizer.step()
     return loss.detach()
-
-
-@functools.lru_cache(maxsize=16)
-def _ones(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.ones(shape, dtype=dtype, device=device)
 
 
 def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], parts: Parts, clock: Clock) -> list[Row]:
