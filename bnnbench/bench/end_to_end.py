@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from rich.console import Console
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchvision.transforms.functional import to_tensor
 
 from bnnbench.bench.bare import BATCH, HIDDEN, careful_psgld, mlp
 from bnnbench.bench.loops import MLP, widths
@@ -28,7 +30,8 @@ from bnnbench.data import Split, load_data
 from bnnbench.experiment.assembly import check, task_of
 from bnnbench.experiment.run import run
 
-IN_MEMORY, LOADER, OURS = "script, data in memory", "script with a DataLoader", "bnnbench run"
+IN_MEMORY, LOADER, OURS = "script, data in memory", "script with a DataLoader of tensors", "bnnbench run"
+IMAGES = "script with a DataLoader of images, as torchvision's MNIST"
 EVERY = 300
 EPOCHS = 3
 
@@ -39,12 +42,12 @@ def measure(setting: Setting) -> Iterator[Row]:
     """Measure the run and the scripts in turn, each reads the data; the start of a process is apart, in `start`."""
     steps = 4 if setting.quick else EPOCHS * (len(training_data(setting)) // BATCH)
     every = 2 if setting.quick else EVERY
-    kinds: dict[str, Callable[[Split], Minibatches]] = {IN_MEMORY: InMemory, LOADER: loader}
+    kinds: dict[str, Callable[[Split], Minibatches]] = {IN_MEMORY: InMemory, LOADER: loader, IMAGES: image_loader}
     own_run(setting, 2, 2, setting.threads[0])  # loads the compiled loops
     for threads in setting.threads:
         blocks = Blocks()
         for _ in range(setting.repeats):
-            for label in random.sample([*kinds, OURS], 3):
+            for label in random.sample([*kinds, OURS], 1 + len(kinds)):
                 torch.set_num_threads(threads)
                 cpu, start = time.process_time(), time.perf_counter()
                 if label == OURS:
@@ -54,13 +57,41 @@ def measure(setting: Setting) -> Iterator[Row]:
                     script(train, test_data(setting), kinds[label](train), steps, every)
                 blocks.add(label, time.perf_counter() - start, time.process_time() - cpu)
         size = f"{widths(HIDDEN)}, batch {BATCH}, {steps} steps"
-        yield from rows_of(blocks, setting.part, size, threads, IN_MEMORY, [LOADER, OURS])
+        yield from rows_of(blocks, setting.part, size, threads, IN_MEMORY, [LOADER, IMAGES, OURS])
 
 
 def loader(train: Split) -> Minibatches:
     """Return shuffled minibatches as the class of torch makes them."""
     data = TensorDataset(train.x, train.y)
     return DataLoader(data, batch_size=BATCH, shuffle=True, drop_last=True)
+
+
+class Images(Dataset[tuple[Tensor, Tensor]]):
+    """Images of bytes, made into a picture and a tensor one by one, as torchvision's MNIST and ToTensor do.
+
+    Args:
+        train: the data, of 28 × 28 pixels.
+    """
+
+    def __init__(self, train: Split) -> None:
+        x = train.x.reshape(len(train), 28, 28)
+        low, high = float(x.min()), float(x.max())
+        self.pixels = ((x - low) * (255 / (high - low))).round().byte().cpu()
+        self.labels = train.y.cpu()
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return an image [784] within [0, 1], and its label."""
+        picture = Image.fromarray(self.pixels[index].numpy())
+        return to_tensor(picture).flatten(), self.labels[index]
+
+
+def image_loader(train: Split) -> Minibatches:
+    """Return shuffled minibatches of images, as most scripts make them."""
+    return DataLoader(Images(train), batch_size=BATCH, shuffle=True, drop_last=True)
 
 
 def own_run(setting: Setting, steps: int, every: int, threads: int) -> None:

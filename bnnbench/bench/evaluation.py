@@ -7,8 +7,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+import torch
 from rich.console import Console
+from torch import Tensor, nn
 
+from bnnbench.bench.bare import HIDDEN, mlp
+from bnnbench.bench.end_to_end import test_data
 from bnnbench.bench.loops import MLP, widths
 from bnnbench.bench.setting import Setting, training_data
 from bnnbench.bench.table import Row, row
@@ -20,12 +24,13 @@ from bnnbench.store.manifest import Manifest
 WHOLE = "whole run"
 EVERY = 300  # iterations: a fortieth of the default 20 epochs
 METHODS = {"SGD": "method=sgd", "pSGLD": "method=psgld"}
+FORWARD = "forward passes alone, of SGD's evaluations"
 TARGETS = {f"evaluation, {name}": 0.08 for name in METHODS}
 
 
 def measure(setting: Setting) -> Iterator[Row]:
     """Measure the share in runs of two epochs."""
-    training_data(setting)
+    network, x = mlp(HIDDEN, training_data(setting)), test_data(setting).x
     length = "iterations=4" if setting.quick else "epochs=2"
     for threads in setting.threads:
         for name, method in METHODS.items():
@@ -41,4 +46,19 @@ def measure(setting: Setting) -> Iterator[Row]:
                 share = evaluation / (train + evaluation)
                 blocks.add(WHOLE, train + evaluation, cpu)
                 blocks.add(label, evaluation, share * cpu)
-            yield row(setting.part, label, widths((400, 400)), threads, blocks.ratio(label, WHOLE), WHOLE)
+                if name == "SGD":
+                    count = -(-manifest["iterations"] // manifest["eval_every"])
+                    blocks.add(FORWARD, *[count * spent for spent in forward(network, x, threads)])
+            for each in (label, FORWARD) if name == "SGD" else (label,):
+                yield row(setting.part, each, widths(HIDDEN), threads, blocks.ratio(each, WHOLE), WHOLE)
+
+
+def forward(network: nn.Module, x: Tensor, threads: int) -> tuple[float, float]:
+    """Return seconds, and the processor's, of a bare forward pass of the inputs `x`: what an evaluation needs at least."""
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+        network(x[:2000])
+        cpu, start = time.process_time(), time.perf_counter()
+        for part in x.split(2000):
+            network(part)
+    return time.perf_counter() - start, time.process_time() - cpu
