@@ -54,7 +54,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 
 def forward(network: nn.Module, x: Tensor, threads: int) -> tuple[float, float]:
-    """Return seconds, and the processor's, of a bare forward pass of the inputs `x`: what an evaluation needs at least."""
+    """Return seconds, and the processor's, of a forward pass of `x`: what an evaluation needs at least."""
     torch.set_num_threads(threads)
     with torch.inference_mode():
         network(x[:2000])
