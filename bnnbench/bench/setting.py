@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from bnnbench.config.composition import compose
 from bnnbench.data import Split, load_data
 from bnnbench.errors import ConfigError, DataError
 from bnnbench.experiment.assembly import check, task_of
+from bnnbench.experiment.machine import usable_cores
 
 MNIST = ("dataset=mnist",)
 NOISE = ("dataset=mnist", "dataset.name=bnnbench.data._noise_images")
@@ -51,11 +51,6 @@ class Setting:
     def repeats(self) -> int:
         """Rounds of what takes seconds."""
         return 2 if self.quick else max(2, min(3, self.rounds // 3))
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_threads(words: str | None) -> tuple[int, ...]:

@@ -53,8 +53,12 @@ def threads_for(threads: Literal["auto"] | int) -> int:
     """Return the number of threads; ``auto`` is OMP_NUM_THREADS, or else every core that the process may use."""
     if threads != "auto":
         return threads
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return chosen_outside() or usable
+    return chosen_outside() or usable_cores()
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen_outside() -> int | None:

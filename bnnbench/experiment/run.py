@@ -280,6 +280,12 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
     if "." in config.dataset["name"]:
         warnings += tiny_inputs(parts)
+    cores = machine.usable_cores()
+    if parts.threads > cores:
+        warnings.append(
+            f"threads={parts.threads}: this process may use {cores} core{'s' * (cores > 1)}; more threads wait for one "
+            "another"
+        )
     caveat = getattr(parts.optimizer, "caveat", None)
     if caveat is not None:
         warnings.append(f"method.optimizer: {caveat}")
