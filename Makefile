@@ -69,7 +69,7 @@ bench-accept: ## let what `make bench` has measured be the baseline of the next
 	cp results/published/bench.csv results/published/bench_baseline.csv
 
 profile: $(STAMP) ## where the time of a step goes: METHOD=sgld WITH="dataset=mnist threads=1"
-	$(BIN)/python -m bnnbench.bench.profile method=$(or $(METHOD),psgld) $(WITH)
+	KINETO_LOG_LEVEL=99 $(BIN)/python -m bnnbench.bench.profile method=$(or $(METHOD),psgld) $(WITH)
 
 clean: ## remove the environment and build products; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
