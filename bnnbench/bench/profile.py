@@ -118,9 +118,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_step(parts, iteration, stages)
         draw_noise(parts, iteration, stages)
     method, dataset = parts.config.method.label, parts.config.dataset["name"]
-    print(
-        f"{method} on {dataset}, {parts.chains.size} parameters, {parts.device}, {parts.threads} thread{'s' * (parts.threads > 1)}"
-    )
+    threads = f"{parts.threads} thread{'s' * (parts.threads > 1)}"
+    print(f"{method} on {dataset}, {parts.chains.size} parameters, {parts.device}, {threads}")
     whole = sum(seconds for stage, seconds in stages.seconds.items() if stage != "noise")
     print(f"\n{'stage':<12}{'µs per step':>12}{'share':>8}")
     for stage, seconds in stages.seconds.items():
