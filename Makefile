@@ -10,7 +10,7 @@ UNPATCHED := tests/cli/test_cli_run.py tests/sweeps/test_sweep_processes.py \
 	tests/sweeps/test_sweep_failures.py::test_a_divergence_is_its_own
 
 .DEFAULT_GOAL := help
-.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick defaults crash-test bench bench-accept \
+.PHONY: help demo sweep-demo test test-unpatched test-all lint format figures figures-quick defaults check crash-test bench bench-accept \
 	profile clean
 
 help: ## show this list
@@ -58,6 +58,9 @@ figures-quick: $(STAMP) ## the same at reduced budget, below results/quick: 10 m
 
 defaults: $(STAMP) ## every method on every dataset, as it comes, against a linear model; one to two hours on 2 cores
 	$(BIN)/python -m bnnbench.defaults
+
+check: $(STAMP) ## every sampler against exact laws and posteriors; what has moved since results/published/check.csv
+	$(BIN)/bnnbench check --publish
 
 crash-test: $(STAMP) ## kill runs at 100 random instants (or KILLS=20) and compare their numbers
 	PYTHONPATH=tests $(BIN)/python -m support.crash --kills $(or $(KILLS),100)

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bnnbench"
 ORDER: tuple[tuple[str, ...], ...] = (
     ("__main__", "bench", "defaults"),
     ("cli",),
+    ("check",),
     ("paper",),
     ("tune",),
     ("sweep",),

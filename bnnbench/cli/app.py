@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bnnbench.cli import networks, results, run, streams, tune
+from bnnbench.cli import check, networks, results, run, streams, tune
 from bnnbench.cli.common import LISTS, complete_among, guarded
 from bnnbench.cli.data import data_app
 from bnnbench.cli.waiting import wait_briefly
@@ -51,6 +51,7 @@ app.command(
 )(run.run_command)
 app.command("plot")(results.plot_command)
 app.command("tune", context_settings={"ignore_unknown_options": True})(tune.tune_command)
+app.command("check")(check.check_command)
 app.command("compare")(results.compare_command)
 app.command("collect")(results.collect_command)
 app.command("sparsity")(networks.sparsity_command)

@@ -16,6 +16,8 @@ What a rule is, it declares as attributes; nothing is guessed from its parameter
     per_element     (a property) whether all but one of these are one for each element of the parameters
     caveat          (a property) a sentence for the run's notes: how the chain's law differs from the posterior whatever
                     the step; None if it does not
+    preconditioner  (a method) parameter → G of the steps to come, of its shape, or None while G still moves with θ. A
+                    rule that has it follows the equation above, and `bnnbench check` holds its chain to the exact law
     prepare         (a method) makes ready what steps need, before the clock of a run starts: compiled loops
 
 The constructor's signature is the schema of the rule's options. Three parameters are supplied if it has them:

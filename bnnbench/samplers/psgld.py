@@ -154,6 +154,15 @@ class PSGLD(Optimizer):
         """Whether all but one of `backward_passes` are one per element: those of K chains are counted together."""
         return self.needs_closure and self.gamma == "exact"
 
+    def preconditioner(self, parameter: Tensor) -> Tensor | None:
+        """Return G = 1/(λ + √V) of a V that is held, of the shape of `parameter`; None while V follows θ."""
+        for group in self.param_groups:
+            if any(p is parameter for p in group["params"]) and parameter in self.state:
+                adapted = group["v_adapt"] != "always" and group.get("steps", 0) >= group["v_adapt"]
+                if adapted or group["alpha"] == 1:
+                    return 1 / (group["lambda_"] + self.state[parameter]["V"].sqrt())
+        return None
+
     def prepare(self) -> None:
         """Compile what steps need, where they are made in one pass: see `bnnbench.kernels`."""
         prepare(self.noise, "psgld", "psgld_held")

@@ -56,6 +56,10 @@ class SGLD(Optimizer):
         """Return the content of a copy: torch's own leaves attributes of a subclass out."""
         return {**super().__getstate__(), "noise": self.noise}
 
+    def preconditioner(self, parameter: Tensor) -> Tensor:
+        """Return G = 1, of the shape of `parameter`."""
+        return torch.ones_like(parameter)
+
     def prepare(self) -> None:
         """Compile what steps need, where they are made in one pass: see `bnnbench.kernels`."""
         prepare(self.noise, "sgld")

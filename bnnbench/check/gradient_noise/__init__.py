@@ -1,0 +1,1 @@
+"""Gradient noise, one file each, found by its name: a subclass of `GradientNoise` in base.py."""

@@ -1,0 +1,130 @@
+"""Rows of the check: their CSV, and which numbers have moved since another."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from bnnbench.errors import BnnbenchError
+
+MOVED = 4.5  # standard errors of a difference
+
+
+@dataclass(frozen=True)
+class Row:
+    """One moment of one setting, in the direction in which it is furthest from what it should be.
+
+    Means are in posterior standard deviations (at T = 1) from the posterior's mean, variances (about that mean) in
+    posterior variances, the fourth moment (kurtosis) in squares of the law's variance: 3 for a normal chain.
+
+    Attributes:
+        sampler, target, gradient_noise, temperature: the setting.
+        h, lr: its step size, dimensionless (2 is where the chain diverges) and η.
+        moment: mean, variance or kurtosis.
+        direction: of the posterior's principal axes, from 1, the narrowest.
+        estimate, error: over the independent chains, with its standard error.
+        law: the exact value for the discrete chain, where it is known.
+        posterior: the exact value for p(θ | y)^(1/T).
+        z: (estimate − law) / its standard error.
+        bias: estimate − posterior.
+        ess_per_gradient: effective draws per gradient of one chain.
+        verdict: pass, fail or unresolved; see `bnnbench.check.verdict`.
+        note: why there are no numbers.
+    """
+
+    sampler: str
+    target: str
+    gradient_noise: str
+    temperature: float
+    h: float
+    lr: float
+    moment: str
+    direction: int | None = None
+    estimate: float | None = None
+    error: float | None = None
+    law: float | None = None
+    posterior: float | None = None
+    z: float | None = None
+    bias: float | None = None
+    ess_per_gradient: float | None = None
+    verdict: str = ""
+    note: str = ""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a later row of the same thing has in common with this one."""
+        setting = (self.sampler, self.target, self.gradient_noise, f"{self.temperature:g}", f"{self.h:.2g}")
+        return (*setting, self.moment)
+
+
+COLUMNS = tuple(column.name for column in fields(Row))
+WORDS = ("sampler", "target", "gradient_noise", "moment", "verdict", "note")
+
+
+def text(rows: Iterable[Row]) -> str:
+    """Return the CSV."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow([_cell(value) for value in asdict(row).values()])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def read(path: Path) -> list[Row]:
+    """Return the rows of the CSV at `path`, none if there is no such file.
+
+    Raises:
+        BnnbenchError: it is not one of the check.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_row(cells) for cells in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError, UnicodeDecodeError, csv.Error) as error:
+        raise BnnbenchError(f"{path}: no table of `bnnbench check` ({error}). Remove it.") from None
+
+
+def _row(cells: dict[str, str]) -> Row:
+    found: dict[str, Any] = {name: cells[name] for name in WORDS}
+    for name in COLUMNS:
+        if name not in WORDS:
+            found[name] = float(cells[name]) if cells[name] else None
+    if found["direction"] is not None:
+        found["direction"] = int(found["direction"])
+    return Row(**found)
+
+
+def moved(rows: Iterable[Row], before: Iterable[Row], sigmas: float = MOVED) -> list[str]:
+    """Return a line for every number more than `sigmas` standard errors of the difference from that `before`.
+
+    A verdict that is another one, or a setting that had numbers and has none, has a line too.
+    """
+    old, lines = {row.key: row for row in before}, []
+    for row in rows:
+        was = old.get(row.key)
+        if was is None:
+            continue
+        where = f"{row.sampler}, {row.target}, {row.gradient_noise}, T = {row.temperature:g}, h = {row.h:.2g}"
+        if None not in (row.estimate, row.error, was.estimate, was.error):
+            assert row.estimate is not None and was.estimate is not None
+            error = math.hypot(row.error or 0.0, was.error or 0.0)
+            if abs(row.estimate - was.estimate) > sigmas * error:
+                away = abs(row.estimate - was.estimate) / error if error else math.inf
+                lines.append(
+                    f"{where}: {row.moment} {row.estimate:.4g}, was {was.estimate:.4g}: {away:.1f} standard errors"
+                )
+                continue
+        if row.verdict != was.verdict:
+            lines.append(f"{where}: {row.moment}: {row.verdict}, was {was.verdict}")
+    return lines
