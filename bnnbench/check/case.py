@@ -21,6 +21,8 @@ from bnnbench.errors import BnnbenchError, DivergedError
 
 SMALL = 0.1  # h up to which a chain is compared with the posterior itself, for want of a law
 CHAINS = 1024
+LONGEST = 3000  # steps of relaxation
+ROUNDS = 16  # of measurement, at most
 RELAXATIONS = 10  # after which nothing of the start is left: e^−10 of a displacement
 ADAPT = 400  # steps at least: a rule may remember gradients for longer than a parameter its start
 ENOUGH = 0.015  # standard error that is aimed at
@@ -46,8 +48,8 @@ class Case:
     temperature: float
     h: float
     chains: int = CHAINS
-    longest: int = 3000
-    rounds: int = 6
+    longest: int = LONGEST
+    rounds: int = ROUNDS
 
 
 def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
@@ -57,7 +59,7 @@ def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
         BnnbenchError: the sampler cannot be run.
     """
     target, noise = case.target, case.noise
-    temperature = case.temperature if sampler.temperature is None else sampler.temperature
+    temperature = case.temperature
     key = f"{target.name}/{noise.name}/{temperature:g}/{case.h:g}"
     seed ^= zlib.crc32(key.encode())
     moves = scale(sampler, target, noise, seed)

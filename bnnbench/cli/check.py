@@ -88,14 +88,14 @@ def _rows(chosen: list[Sampler], quick: bool, seed: int) -> list[Row]:
     for sampler in chosen:
         typer.echo(sampler.name)
         mine: list[Row] = []
-        for case in cases(quick):
+        for case in cases(sampler, quick):
             found = run(case, sampler, seed)
             for row in found:
                 _show(row)
             mine += found
         if not mine:
             raise BnnbenchError(
-                f"{sampler.name}: nothing to compare with. Its law is not known here; let it have temperature=1."
+                f"{sampler.name}: nothing to compare with. Its law is not known here; leave out lr and temperature."
             )
         rows += mine
     return rows
