@@ -15,7 +15,6 @@ from bnnbench.config import plugins
 
 LARGE = 0.5  # h at which an error of the step size shows plainly
 QUICK_LONGEST = 400  # steps of relaxation
-HEAVY = 4.0  # excess kurtosis that takes many draws to resolve
 EVEN, MILD, STEEP = 1.01, 15, 100  # ratios of variances
 
 
@@ -58,24 +57,19 @@ def cases(sampler: Sampler, quick: bool) -> Iterator[Case]:
 def _grid(target: Target, noise: GradientNoise, quick: bool) -> list[tuple[float, float]]:
     """Return (T, h) of the settings with this target and noise."""
     condition = _condition(target)
+    even = condition < EVEN
     if not target.linear:
         return [] if noise.noisy else [(1.0, SMALL)]
-    if noise.reshuffled and (not target.constant_noise or (quick and condition > EVEN)):
-        return []  # no law is known, or it is that of the even target
-    if noise.excess is not None:
-        simple = target.constant_noise and condition < EVEN
-        return (
-            [(1.0, LARGE)]
-            if quick and simple and noise.excess < HEAVY
-            else [(0.0, LARGE), (1.0, LARGE)]
-            if simple
-            else []
-        )
-    few = condition > STEEP or (quick and (noise.noisy or condition > MILD))
-    steps = [LARGE] if few else [SMALL, LARGE]
-    temperatures = [1.0] if quick or noise.reshuffled else [0.5, 1.0]
-    if noise.noisy and not noise.reshuffled and not (quick and condition > EVEN):
-        temperatures = [0.0, *temperatures]
+    if noise.excess is not None:  # the law of the fourth moment is that of one direction at a time
+        return [(temperature, LARGE) for temperature in ((1.0,) if quick else (0.0, 1.0)) if even]
+    steps = (LARGE,) if quick or condition > STEEP else (SMALL, LARGE)
+    if noise.reshuffled:  # its law is known where the noise does not depend on θ
+        return [(1.0, h) for h in steps if target.constant_noise and (even or not quick)]
+    if quick:
+        if noise.noisy:
+            return [(1.0, LARGE)] * (condition < MILD) + [(0.0, LARGE)] * even
+        return [(1.0, SMALL)] * (condition < MILD) + [(1.0, LARGE)] * (even or condition > MILD)
+    temperatures = (0.0, 0.5, 1.0) if noise.noisy else (0.5, 1.0)
     return [(temperature, h) for temperature in temperatures for h in steps]
 
 

@@ -22,7 +22,7 @@ class Target(ABC):
         hessian: J of the potential per datum Ū, the prior included, [d, d]; its mean over the posterior where it
             depends on θ.
         linear: whether ∇Ū = J (θ − mean) everywhere, so that the law of a Langevin chain is known.
-        slow: whether chains need thousands of steps to forget their start: not for a quick check.
+        slow: whether it is left out of a quick check, for the steps that chains need to forget their start.
         constant_noise: whether the covariance of a datum's gradient is the same at every θ.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,9 +63,10 @@ def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, s
 
     chosen = samplers(overrides)
     torch.set_num_threads(1)  # the tensors are small
+    facts = _facts(chosen, seed) if out is not None or publish else {}  # the commit is that of the beginning
     rows = _rows(chosen, quick, seed)
-    if out is not None or publish:
-        _keep(rows, chosen, seed, out, publish)
+    if facts:
+        _keep(rows, facts, out, publish)
     verdicts = [row.verdict for row in rows]
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(["pass", *sorted(set(verdicts))]))
     typer.echo(f"\n{counts}")
@@ -128,14 +129,20 @@ def _line(*cells: str) -> None:
     typer.echo(" " + " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def _keep(rows: list[Row], chosen: list[Sampler], seed: int, out: Path | None, publish: bool) -> None:
+def _facts(chosen: list[Sampler], seed: int) -> dict[str, Any]:
     from bnnbench.check.case import CHAINS
-    from bnnbench.check.report import DOCS, PUBLISHED, document, keep, provenance
+    from bnnbench.check.report import provenance
+
+    return provenance(seed, CHAINS, chosen)
+
+
+def _keep(rows: list[Row], facts: dict[str, Any], out: Path | None, publish: bool) -> None:
+    from bnnbench.check.report import DOCS, PUBLISHED, document, keep
     from bnnbench.check.table import moved, read
 
     path = PUBLISHED if publish else out
     assert path is not None
-    before, facts = read(path), provenance(seed, CHAINS, chosen)
+    before = read(path)
     lines = moved(rows, before)
     keep(rows, facts, path)
     typer.echo(f"\n{path}")

@@ -11,6 +11,7 @@ class Funnel(Plane):
     """θ₁ ~ N(0, s²), θ₂ | θ₁ ~ N(0, e^θ₁) with s = ½; Neal has s = 3, whose neck no constant step size enters."""
 
     name = "funnel"
+    slow = True
     spread = 0.5  # s
 
     def __init__(self) -> None:
