@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bnnbench.check.gradient_noise.base import GradientNoise
+from bnnbench.check.gradient_noise.base import BATCH, GradientNoise
 from bnnbench.check.sampler import Sampler, passes
 from bnnbench.check.target import DOUBLE, Target
 from bnnbench.config.user_code import called
@@ -134,7 +134,9 @@ class Simulation:
         Raises:
             DivergedError: a chain has left.
         """
-        thin = max(1, math.ceil(10 * relaxation / DRAWS))
+        thin, epoch = math.ceil(10 * relaxation / DRAWS), self.target.num_data // BATCH
+        while math.gcd(thin, epoch) > 1:  # draws fall on every step of an epoch alike: its law changes along it
+            thin += 1
         sums = torch.zeros(len(POWERS), self.chains, len(self.target.mean), dtype=DOUBLE)
         squares = torch.zeros_like(sums[:, 0])
         count = 0

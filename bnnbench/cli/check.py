@@ -71,7 +71,7 @@ def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, s
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(["pass", *sorted(set(verdicts))]))
     typer.echo(f"\n{counts}")
     if UNRESOLVED in verdicts:
-        typer.echo("unresolved is no pass: the standard error is more than 2 % of the posterior's, or nothing was run")
+        typer.echo("unresolved is no pass: the draws were too few to tell, or none were made")
     if FAIL in verdicts:
         raise typer.Exit(1)
 

@@ -152,6 +152,7 @@ def test_what_is_no_sampler_is_refused_in_a_line(mine, name, said) -> None:
     ("words", "said"),
     [
         (["method=sgd"], "an optimiser, which draws no samples"),
+        (["method=sgld,sgd"], "an optimiser, which draws no samples"),
         (["method=slgd"], "or 'sgld'?"),
         (["method=sgld", "method.optimizer.alpha=0.5"], "alpha"),
         (["dataset=mnist"], "not for a check"),
