@@ -31,6 +31,9 @@ def check_command(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the rows to this CSV file.")] = None,
     seed: Annotated[int, typer.Option(help="Of starts, minibatches and noise.")] = 0,
+    config_dir: Annotated[
+        list[str] | None, typer.Option(help="A folder of your own yaml files.", show_default=False)
+    ] = None,
 ) -> None:
     """Compare samplers with the exact law of their discrete chain and the exact posterior.
 
@@ -46,10 +49,12 @@ def check_command(
 
     The exit code is 1 if anything fails.
     """
-    guarded(lambda: _check(overrides or [], quick, publish, out, seed))
+    guarded(lambda: _check(overrides or [], quick, publish, out, seed, config_dir or []))
 
 
-def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, seed: int) -> None:
+def _check(
+    overrides: list[str], quick: bool, publish: bool, out: Path | None, seed: int, config_dirs: list[str]
+) -> None:
     from bnnbench.errors import ConfigError
 
     if publish and (quick or overrides or out):
@@ -61,7 +66,7 @@ def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, s
     from bnnbench.check.samplers import samplers
     from bnnbench.check.verdict import FAIL, UNRESOLVED
 
-    chosen = samplers(overrides)
+    chosen = samplers(overrides, config_dirs)
     torch.set_num_threads(1)  # the tensors are small
     facts = _facts(chosen, seed) if out is not None or publish else {}  # the commit is that of the beginning
     rows = _rows(chosen, quick, seed)

@@ -205,6 +205,14 @@ def test_steps_that_are_too_large_fail_with_a_reason(one_setting) -> None:
     assert "diverged" in result.stderr and "smaller" in result.stderr and "1 fail" in result.stdout
 
 
+def test_a_method_of_the_users_own_yaml_is_checked(one_setting, mine, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    yaml = f"name: half\noptimizer: {{name: {mine}.HalfNoise, lr: 1.0}}\npredictive: {{name: point}}\n"
+    (tmp_path / "conf" / "method" / "half.yaml").write_text(yaml, encoding="utf-8")
+    result = invoke("check", "method=half", "--config-dir", str(tmp_path / "conf"))
+    assert result.exit_code == 1 and f"{mine}.HalfNoise" in result.stdout and "1 fail" in result.stdout
+
+
 def test_steps_that_are_too_small_are_unresolved(one_setting) -> None:
     result = invoke("check", "method=sgld", "method.optimizer.lr=1e-6")
     assert result.exit_code == 0
