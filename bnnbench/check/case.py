@@ -20,7 +20,9 @@ from bnnbench.check.verdict import FAIL, UNRESOLVED, judge
 from bnnbench.errors import BnnbenchError, DivergedError
 
 SMALL = 0.1  # h up to which a chain is compared with the posterior itself, for want of a law
-CHAINS = 1024
+CHAINS, FEWEST = 1024, 64
+LONGEST = 3000  # steps of relaxation
+ROUNDS = 16  # of measurement, at most
 RELAXATIONS = 10  # after which nothing of the start is left: e^−10 of a displacement
 ADAPT = 400  # steps at least: a rule may remember gradients for longer than a parameter its start
 ENOUGH = 0.015  # standard error that is aimed at
@@ -46,8 +48,8 @@ class Case:
     temperature: float
     h: float
     chains: int = CHAINS
-    longest: int = 3000
-    rounds: int = 6
+    longest: int = LONGEST
+    rounds: int = ROUNDS
 
 
 def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
@@ -57,7 +59,7 @@ def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
         BnnbenchError: the sampler cannot be run.
     """
     target, noise = case.target, case.noise
-    temperature = case.temperature if sampler.temperature is None else sampler.temperature
+    temperature = case.temperature
     key = f"{target.name}/{noise.name}/{temperature:g}/{case.h:g}"
     seed ^= zlib.crc32(key.encode())
     moves = scale(sampler, target, noise, seed)
@@ -75,9 +77,14 @@ def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
         said = f"the slowest direction needs {relaxation} steps to forget its start: take a larger step size"
         return [Row(**common, moment="mean", verdict=UNRESOLVED, note=said)]
     adapt = max(ADAPT, RELAXATIONS * relaxation)
-    simulation = Simulation(
-        sampler, target, noise, chains=case.chains, lr=lr, temperature=temperature, adapt=adapt, seed=seed
-    )
+
+    def simulate(chains: int) -> Simulation:
+        settings = {"lr": lr, "temperature": temperature}
+        return Simulation(sampler, target, noise, chains=chains, adapt=adapt, seed=seed, **settings)
+
+    simulation = simulate(case.chains)
+    if getattr(simulation.optimizer, "per_element", False):  # a step costs passes in the number of all elements
+        simulation = simulate(FEWEST)
     try:
         simulation.forget(adapt + (RELAXATIONS * relaxation if sampler.adapts else 0))
         laws = _laws(case, simulation, lr, temperature)
@@ -85,7 +92,11 @@ def run(case: Case, sampler: Sampler, seed: int) -> list[Row]:
             return []
         found = simulation.measure(relaxation, case.rounds, ENOUGH)
     except DivergedError as error:
-        said = f"{error} at step size {lr:.3g}, {h:.3g} times what the curvature allows to half: take a smaller one"
+        said = f"{error} at step size {lr:.3g}, h = {h:.3g}, which has to be below 2: take a smaller one"
+        if h < 1:
+            said = (
+                f"{error} at step size {lr:.3g}, h = {h:.3g}, which is small: its steps are not those of its equation"
+            )
         return [Row(**common, moment="mean", verdict=FAIL, note=said)]
     return [Row(**common, **each) for each in _moments(case, found, laws, temperature)]
 

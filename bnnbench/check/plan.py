@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import torch
 
-from bnnbench.check.case import SMALL, Case
+from bnnbench.check.case import LONGEST, SMALL, Case
 from bnnbench.check.gradient_noise.base import GradientNoise
+from bnnbench.check.sampler import Sampler
 from bnnbench.check.target import Target
 from bnnbench.config import plugins
 
 LARGE = 0.5  # h at which an error of the step size shows plainly
-QUICK_LONGEST, QUICK_ROUNDS = 400, 4  # steps of relaxation, rounds of measurement
+QUICK_LONGEST = 400  # steps of relaxation
 EVEN, MILD, STEEP = 1.01, 15, 100  # ratios of variances
 
 
-def targets() -> list[Target]:
-    """Return a target of each file of ``check/targets``."""
-    files = plugins.names("check/targets")
-    return [cls() for file in files for cls in plugins.classes_in(plugins.find("check/targets", file), Target)]
+@functools.cache
+def targets(quick: bool = False) -> tuple[Target, ...]:
+    """Return a target of each file of ``check/targets``, without those that are slow if `quick`."""
+    modules = [plugins.find("check/targets", file) for file in plugins.names("check/targets")]
+    classes = [cls for module in modules for cls in plugins.classes_in(module, Target)]
+    return tuple(cls() for cls in classes if not (quick and cls.slow))
 
 
 def gradient_noises() -> list[GradientNoise]:
@@ -30,40 +34,42 @@ def gradient_noises() -> list[GradientNoise]:
     return sorted(found, key=lambda noise: (noise.noisy, noise.excess is not None))
 
 
-def cases(quick: bool) -> Iterator[Case]:
-    """Yield the settings, of all samplers the same.
+def cases(sampler: Sampler, quick: bool) -> Iterator[Case]:
+    """Yield the settings of a sampler: those of all, but for a step size or temperature that it is given.
 
     T = 0 only where the gradient has noise: without it the chain is an optimiser, and has no spread to compare.
 
     Args:
+        sampler: see there.
         quick: fewer of them, and none that need many steps.
     """
-    for target in targets():
+    for target in targets(quick):
         for noise in gradient_noises():
-            for temperature, h in _grid(target, noise, quick):
-                if quick:
-                    yield Case(target, noise, temperature, h, longest=QUICK_LONGEST, rounds=QUICK_ROUNDS)
-                else:
-                    yield Case(target, noise, temperature, h)
+            grid = _grid(target, noise, quick)
+            if sampler.temperature is not None:
+                grid = [(sampler.temperature, h) for _, h in grid if sampler.temperature or noise.noisy]
+            if sampler.lr is not None:  # h follows from it
+                grid = [(temperature, 0.0) for temperature, _ in grid]
+            for temperature, h in dict.fromkeys(grid):
+                yield Case(target, noise, temperature, h, longest=QUICK_LONGEST if quick else LONGEST)
 
 
 def _grid(target: Target, noise: GradientNoise, quick: bool) -> list[tuple[float, float]]:
     """Return (T, h) of the settings with this target and noise."""
     condition = _condition(target)
+    even = condition < EVEN
     if not target.linear:
         return [] if noise.noisy else [(1.0, SMALL)]
-    if noise.reshuffled and not target.constant_noise:
-        return []  # no law is known
-    if noise.excess is not None:
-        simple = target.constant_noise and condition < EVEN
-        return [(1.0, LARGE)] if quick and simple else [(0.0, LARGE), (1.0, LARGE)] if simple else []
-    if quick and (condition > STEEP or (noise.reshuffled and condition > EVEN)):
-        return []
-    few = condition > STEEP or (quick and (noise.noisy or condition > MILD))
-    steps = [LARGE] if few else [SMALL, LARGE]
-    temperatures = [1.0] if quick or noise.reshuffled else [0.5, 1.0]
-    if noise.noisy and not noise.reshuffled and not (quick and condition > EVEN):
-        temperatures = [0.0, *temperatures]
+    if noise.excess is not None:  # the law of the fourth moment is that of one direction at a time
+        return [(temperature, LARGE) for temperature in ((1.0,) if quick else (0.0, 1.0)) if even]
+    steps = (LARGE,) if quick or condition > STEEP else (SMALL, LARGE)
+    if noise.reshuffled:  # its law is known where the noise does not depend on θ
+        return [(1.0, h) for h in steps if target.constant_noise and (even or not quick)]
+    if quick:
+        if noise.noisy:
+            return [(1.0, LARGE)] * (condition < MILD) + [(0.0, LARGE)] * even
+        return [(1.0, SMALL)] * (condition < MILD) + [(1.0, LARGE)] * (even or condition > MILD)
+    temperatures = (0.0, 0.5, 1.0) if noise.noisy else (0.5, 1.0)
     return [(temperature, h) for temperature in temperatures for h in steps]
 
 

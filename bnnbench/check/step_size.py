@@ -20,7 +20,8 @@ class Scale:
     """How a rule moves on a target at η = 1 and T = 0.
 
     Attributes:
-        fastest, slowest: eigenvalues of G J; a step multiplies distances by 1 − η fastest to 1 − η slowest.
+        fastest: largest eigenvalue of G J; a step multiplies distances along it by 1 − η fastest.
+        slowest: 1 over the largest of N Σ G⁻¹, Σ the posterior's covariance: the smallest of G J on a normal target.
     """
 
     fastest: float
@@ -59,6 +60,7 @@ def scale(sampler: Sampler, target: Target, noise: GradientNoise, seed: int) -> 
         raise ConfigError(
             f"method.optimizer.name={sampler.name}: at T = 0 its steps on {target.name} do not go against the gradient."
         )
-    root = g.sqrt()
-    values = torch.linalg.eigvalsh(root[:, None] * target.hessian * root)  # those of G J, which is not symmetric
-    return Scale(float(values.max()), float(values.min()))
+    root = g.sqrt()  # the eigenvalues of G J, which is not symmetric, are those of √G J √G
+    fastest = torch.linalg.eigvalsh(root[:, None] * target.hessian * root).max()
+    widest = torch.linalg.eigvalsh(target.num_data * target.covariance / root / root[:, None]).max()
+    return Scale(float(fastest), 1 / float(widest))

@@ -56,6 +56,11 @@ class Row:
     note: str = ""
 
     @property
+    def expected(self) -> float | None:
+        """The law's value, else the posterior's."""
+        return self.posterior if self.law is None else self.law
+
+    @property
     def key(self) -> tuple[str, ...]:
         """What a later row of the same thing has in common with this one."""
         setting = (self.sampler, self.target, self.gradient_noise, f"{self.temperature:g}", f"{self.h:.2g}")
@@ -119,8 +124,11 @@ def moved(rows: Iterable[Row], before: Iterable[Row], sigmas: float = MOVED) -> 
         if None not in (row.estimate, row.error, was.estimate, was.error):
             assert row.estimate is not None and was.estimate is not None
             error = math.hypot(row.error or 0.0, was.error or 0.0)
-            if abs(row.estimate - was.estimate) > sigmas * error:
-                away = abs(row.estimate - was.estimate) / error if error else math.inf
+            gap = row.estimate - was.estimate
+            if row.direction != was.direction:  # another axis is the worst: its value may be another, its error may not
+                gap -= (row.expected or 0.0) - (was.expected or 0.0)
+            if abs(gap) > sigmas * error:
+                away = abs(gap) / error if error else math.inf
                 lines.append(
                     f"{where}: {row.moment} {row.estimate:.4g}, was {was.estimate:.4g}: {away:.1f} standard errors"
                 )

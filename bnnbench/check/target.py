@@ -19,9 +19,10 @@ class Target(ABC):
         num_data: N.
         weight_decay: 1/(N s²) of the prior N(0, s²); 0 for a flat one.
         mean, covariance: of the posterior at T = 1, [d] and [d, d], double precision.
-        hessian: J of the potential per datum Ū, the prior included, [d, d]; where it depends on θ, one that bounds
-            the step size.
+        hessian: J of the potential per datum Ū, the prior included, [d, d]; its mean over the posterior where it
+            depends on θ.
         linear: whether ∇Ū = J (θ − mean) everywhere, so that the law of a Langevin chain is known.
+        slow: whether it is left out of a quick check, for the steps that chains need to forget their start.
         constant_noise: whether the covariance of a datum's gradient is the same at every θ.
     """
 
@@ -32,6 +33,7 @@ class Target(ABC):
     covariance: Tensor
     hessian: Tensor
     linear: bool = True
+    slow: bool = False
     constant_noise: bool = False
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,6 +31,9 @@ def check_command(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the rows to this CSV file.")] = None,
     seed: Annotated[int, typer.Option(help="Of starts, minibatches and noise.")] = 0,
+    config_dir: Annotated[
+        list[str] | None, typer.Option(help="A folder of your own yaml files.", show_default=False)
+    ] = None,
 ) -> None:
     """Compare samplers with the exact law of their discrete chain and the exact posterior.
 
@@ -46,10 +49,12 @@ def check_command(
 
     The exit code is 1 if anything fails.
     """
-    guarded(lambda: _check(overrides or [], quick, publish, out, seed))
+    guarded(lambda: _check(overrides or [], quick, publish, out, seed, config_dir or []))
 
 
-def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, seed: int) -> None:
+def _check(
+    overrides: list[str], quick: bool, publish: bool, out: Path | None, seed: int, config_dirs: list[str]
+) -> None:
     from bnnbench.errors import ConfigError
 
     if publish and (quick or overrides or out):
@@ -61,16 +66,17 @@ def _check(overrides: list[str], quick: bool, publish: bool, out: Path | None, s
     from bnnbench.check.samplers import samplers
     from bnnbench.check.verdict import FAIL, UNRESOLVED
 
-    chosen = samplers(overrides)
+    chosen = samplers(overrides, config_dirs)
     torch.set_num_threads(1)  # the tensors are small
+    facts = _facts(chosen, seed) if out is not None or publish else {}  # the commit is that of the beginning
     rows = _rows(chosen, quick, seed)
-    if out is not None or publish:
-        _keep(rows, chosen, seed, out, publish)
+    if facts:
+        _keep(rows, facts, out, publish)
     verdicts = [row.verdict for row in rows]
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in dict.fromkeys(["pass", *sorted(set(verdicts))]))
     typer.echo(f"\n{counts}")
     if UNRESOLVED in verdicts:
-        typer.echo("unresolved is no pass: the standard error is more than 2 % of the posterior's, or nothing was run")
+        typer.echo("unresolved is no pass: the draws were too few to tell, or none were made")
     if FAIL in verdicts:
         raise typer.Exit(1)
 
@@ -88,14 +94,14 @@ def _rows(chosen: list[Sampler], quick: bool, seed: int) -> list[Row]:
     for sampler in chosen:
         typer.echo(sampler.name)
         mine: list[Row] = []
-        for case in cases(quick):
+        for case in cases(sampler, quick):
             found = run(case, sampler, seed)
             for row in found:
                 _show(row)
             mine += found
         if not mine:
             raise BnnbenchError(
-                f"{sampler.name}: nothing to compare with. Its law is not known here; let it have temperature=1."
+                f"{sampler.name}: nothing to compare with. Its law is not known here; leave out lr and temperature."
             )
         rows += mine
     return rows
@@ -128,14 +134,20 @@ def _line(*cells: str) -> None:
     typer.echo(" " + " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-def _keep(rows: list[Row], chosen: list[Sampler], seed: int, out: Path | None, publish: bool) -> None:
+def _facts(chosen: list[Sampler], seed: int) -> dict[str, Any]:
     from bnnbench.check.case import CHAINS
-    from bnnbench.check.report import DOCS, PUBLISHED, document, keep, provenance
+    from bnnbench.check.report import provenance
+
+    return provenance(seed, CHAINS, chosen)
+
+
+def _keep(rows: list[Row], facts: dict[str, Any], out: Path | None, publish: bool) -> None:
+    from bnnbench.check.report import DOCS, PUBLISHED, document, keep
     from bnnbench.check.table import moved, read
 
     path = PUBLISHED if publish else out
     assert path is not None
-    before, facts = read(path), provenance(seed, CHAINS, chosen)
+    before = read(path)
     lines = moved(rows, before)
     keep(rows, facts, path)
     typer.echo(f"\n{path}")

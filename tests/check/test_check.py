@@ -152,6 +152,7 @@ def test_what_is_no_sampler_is_refused_in_a_line(mine, name, said) -> None:
     ("words", "said"),
     [
         (["method=sgd"], "an optimiser, which draws no samples"),
+        (["method=sgld,sgd"], "an optimiser, which draws no samples"),
         (["method=slgd"], "or 'sgld'?"),
         (["method=sgld", "method.optimizer.alpha=0.5"], "alpha"),
         (["dataset=mnist"], "not for a check"),
@@ -176,10 +177,26 @@ def test_a_broken_rule_of_the_users_is_told_in_a_line(mine, rule, said) -> None:
     assert result.exit_code == 1 and said in result.stderr
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_settings_are_each_there_once(quick) -> None:
+    def settings(**given: float) -> list[tuple]:
+        cases = plan.cases(Sampler("sgld", **given), quick)
+        return [(case.target.name, case.noise.name, case.temperature, case.h) for case in cases]
+
+    for given in ({}, {"temperature": 0.25}, {"temperature": 0.0}, {"lr": 0.1}):
+        found = settings(**given)
+        assert found and len(found) == len(set(found))
+    assert ("gaussian_isotropic", "none", 0.25, 0.1) in settings(temperature=0.25)
+    assert not [noise for _, noise, _, _ in settings(temperature=0.0) if noise == "none"]
+    assert {name for name, *_ in settings()} <= {target.name for target in plan.targets()}
+
+
 @pytest.fixture
 def one_setting(monkeypatch):
     """The settings are one: the others are in `make check`."""
-    monkeypatch.setattr(plan, "cases", lambda quick: iter([Case(GaussianIsotropic(), NoNoise(), 1.0, 0.1, rounds=3)]))
+    monkeypatch.setattr(
+        plan, "cases", lambda sampler, quick: iter([Case(GaussianIsotropic(), NoNoise(), 1.0, 0.1, rounds=3)])
+    )
 
 
 def test_steps_that_are_too_large_fail_with_a_reason(one_setting) -> None:
@@ -188,10 +205,23 @@ def test_steps_that_are_too_large_fail_with_a_reason(one_setting) -> None:
     assert "diverged" in result.stderr and "smaller" in result.stderr and "1 fail" in result.stdout
 
 
+def test_a_method_of_the_users_own_yaml_is_checked(one_setting, mine, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    yaml = f"name: half\noptimizer: {{name: {mine}.HalfNoise, lr: 1.0}}\npredictive: {{name: point}}\n"
+    (tmp_path / "conf" / "method" / "half.yaml").write_text(yaml, encoding="utf-8")
+    result = invoke("check", "method=half", "--config-dir", str(tmp_path / "conf"))
+    assert result.exit_code == 1 and f"{mine}.HalfNoise" in result.stdout and "1 fail" in result.stdout
+
+
 def test_steps_that_are_too_small_are_unresolved(one_setting) -> None:
     result = invoke("check", "method=sgld", "method.optimizer.lr=1e-6")
     assert result.exit_code == 0
     assert "larger step size" in result.stderr and "1 unresolved" in result.stdout
+
+
+def _variance(path: Path) -> str:
+    with path.open(newline="") as file:
+        return next(row["estimate"] for row in csv.DictReader(file) if row["moment"] == "variance")
 
 
 def test_the_command_tells_what_has_moved(one_setting, mine, tmp_path: Path) -> None:
@@ -203,9 +233,10 @@ def test_the_command_tells_what_has_moved(one_setting, mine, tmp_path: Path) -> 
     assert out.with_suffix(".json").is_file()
     again = invoke("check", "method=sgld", "--out", str(out), "--seed", "1")
     assert "no number has moved" in again.stdout
-    out.write_text(out.read_text().replace(",variance,", ",variance,").replace(rows[1]["estimate"], "1.5"))
+    out.write_text(out.read_text().replace(_variance(out), "1.5"))
     moved = invoke("check", "method=sgld", "--out", str(out), "--seed", "1")
-    assert "no number has moved" in moved.stdout or "moved: sgld, gaussian isotropic" in moved.stdout
+    assert "moved: sgld, gaussian_isotropic, none, T = 1, h = 0.1: variance 1.0" in moved.stdout
+    assert "was 1.5" in moved.stdout and "mean" not in moved.stdout.partition("moved:")[2].partition("pass")[0]
     wrong = invoke("check", f"method.optimizer.name={mine}.HalfNoise", "--out", str(out))
     assert wrong.exit_code == 1 and "1 fail" in wrong.stdout
 

@@ -154,3 +154,17 @@ def test_impossible_values_are_refused_by_name(name: str, wrong: dict[str, float
     (word,) = wrong
     with pytest.raises(ValueError, match=word):
         optimizer_class(name)(parameters, **{"lr": 0.01, "num_data": N, **wrong})
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if hasattr(optimizer_class(name), "preconditioner")])
+def test_a_declared_preconditioner_is_that_of_the_step(name: str) -> None:
+    """θ ← θ − η G ∇Ū at T = 0; None while G may still move with θ."""
+    parameters, closure = problem()
+    optimizer = make(name, parameters, temperature=0.0, **({"v_adapt": 4} if name == "psgld" else {}))
+    walk(optimizer, closure, 6)
+    before = [p.detach().clone() for p in parameters]
+    declared = [optimizer.preconditioner(p) for p in parameters]
+    optimizer.step(closure)
+    for p, old, g in zip(parameters, before, declared, strict=True):
+        assert g is not None and g.shape == p.shape
+        assert torch.allclose(p, old - 0.01 * g * p.grad, rtol=1e-10)

@@ -203,3 +203,17 @@ def test_what_keeps_the_chain_from_the_posterior_is_said() -> None:
     assert PSGLD([p], LR, N, alpha=1.0, v_start="first_square").caveat is None
     assert "v_adapt=burn_in" in PSGLD([p], LR, N).caveat
     assert "diverges" in PSGLD([p], 0.1, N, weight_decay=DECAY, v_adapt=100).caveat  # 0.1 · 0.01 / 1e-5 = 100
+
+
+def test_it_declares_no_preconditioner_while_v_follows_theta() -> None:
+    theta = torch.nn.Parameter(torch.ones(3))
+    moving = PSGLD([theta], 0.01, 100, v_adapt=2)
+    assert moving.preconditioner(theta) is None
+    for _ in range(2):
+        theta.grad = torch.ones(3)
+        assert moving.preconditioner(theta) is None
+        moving.step()
+    assert torch.allclose(moving.preconditioner(theta), torch.full((3,), 1 / (1 + 1e-5)))
+    always = PSGLD([theta], 0.01, 100)
+    always.step()
+    assert always.preconditioner(theta) is None

@@ -12,6 +12,7 @@ class GaussianScales(NormalMean):
     """N(ȳ, Σ) with variances 1/N, 31.6/N and 1000/N along the axes."""
 
     name = "gaussian_scales"
+    slow = True
 
     def __init__(self) -> None:
         super().__init__(torch.diag(torch.tensor([1.0, 1000**0.5, 1000.0], dtype=DOUBLE)))
