@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bnnbench"
 ORDER: tuple[tuple[str, ...], ...] = (
     ("__main__", "bench", "defaults"),
     ("cli",),
-    ("check",),
     ("paper",),
+    ("check",),
     ("tune",),
     ("sweep",),
     ("deploy",),
@@ -27,7 +27,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("priors",),
     ("samplers", "layers", "models", "schedules", "data"),
     ("kernels",),
-    ("config",),
+    ("config", "publishing"),
     ("errors",),
 )
 # Public doors to functions whose room may change: nothing of the package itself goes through them.

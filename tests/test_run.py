@@ -35,7 +35,7 @@ def test_a_finished_run_is_left_alone_unless_forced(run_small: Run) -> None:
 
 
 def test_more_threads_than_cores_are_said(run_small: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bnnbench.experiment.machine.usable_cores", lambda: 1)
+    monkeypatch.setattr("bnnbench.experiment.run.usable_cores", lambda: 1)
     warnings = manifest_of(run_small("threads=2"))["warnings"]
     assert "threads=2: this process may use 1 core; more threads wait for one another" in warnings
     assert not any("threads" in each for each in manifest_of(run_small("threads=1", "seed=1"))["warnings"])

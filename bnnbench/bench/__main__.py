@@ -16,6 +16,7 @@ from bnnbench.bench import (
     careful,
     chains,
     checkpoints,
+    company,
     end_to_end,
     evaluation,
     floors,
@@ -34,6 +35,7 @@ from bnnbench.bench import (
 from bnnbench.bench.setting import DATA, Setting, parse_threads, training_data
 from bnnbench.errors import BnnbenchError, ConfigError, did_you_mean
 from bnnbench.experiment import machine
+from bnnbench.experiment.cores import usable_cores
 
 PARTS: dict[str, Callable[[Setting], Iterator[table.Row]]] = {
     "steps": steps.measure,
@@ -46,6 +48,7 @@ PARTS: dict[str, Callable[[Setting], Iterator[table.Row]]] = {
     "noise": noise.measure,
     "evaluation": evaluation.measure,
     "end_to_end": end_to_end.measure,
+    "company": company.measure,
     "checkpoints": checkpoints.measure,
     "start": start.measure,
     "sweeps": sweeps.measure,
@@ -151,7 +154,7 @@ def measure(
             continue
         print(f"\n{name}: {markdown.HEADS[name]}", flush=True)
         # Taken at the beginning of a part, when its own work is not yet part of the load.
-        record.begin(name, table.provenance(setting.device, machine.usable_cores(), dataset, setting.rounds))
+        record.begin(name, table.provenance(setting.device, usable_cores(), dataset, setting.rounds))
         rows: list[table.Row] = []
         try:
             for each in PARTS[name](replace(setting, part=name)):
@@ -183,7 +186,7 @@ def _tables(out: Path) -> int:
 
 
 def _head(setting: Setting, out: Path) -> None:
-    facts = table.provenance(setting.device, machine.usable_cores(), "", setting.rounds)
+    facts = table.provenance(setting.device, usable_cores(), "", setting.rounds)
     load = ", ".join(map(str, facts["load_average"] or ["unknown"]))
     versions = facts["versions"]
     print(f"{facts['device_name']}, {facts['cores']} cores, load average {load}; torch {versions['torch']}; {out}")

@@ -8,9 +8,9 @@ from typing import Any
 
 from bnnbench.bench import layers, steps
 from bnnbench.bench.table import Row, read, read_facts
-from bnnbench.paper._publish import with_block
-from bnnbench.paper._runs import short
-from bnnbench.paper._tables import markdown
+from bnnbench.publishing.blocks import with_block
+from bnnbench.publishing.commits import short
+from bnnbench.publishing.markdown import markdown
 from bnnbench.store import files
 
 README, DOCS = Path("README.md"), Path("docs/speed.md")
@@ -27,6 +27,7 @@ HEADS = {
     "noise": "A normal for every weight",
     "evaluation": "Evaluation and recording as a share of a run",
     "end_to_end": "Three epochs of pSGLD on MNIST",
+    "company": "Two runs at once",
     "checkpoints": "A checkpoint of a large network",
     "start": "A command, from the shell to its end",
     "sweeps": "Sweeps",
@@ -100,7 +101,7 @@ def update(folder: Path, rows_from: Path, gpu_from: Path) -> list[Path]:
         if path.is_file():
             before = after = path.read_text("utf-8")
             for name, block in blocks.items():
-                after = with_block(after, name, block)
+                after = with_block(after, name, block, str(path))
             if after != before:
                 changed[path] = after
     for path, after in changed.items():

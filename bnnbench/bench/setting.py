@@ -10,7 +10,7 @@ from bnnbench.config.composition import compose
 from bnnbench.data import Split, load_data
 from bnnbench.errors import ConfigError, DataError
 from bnnbench.experiment.assembly import check, task_of
-from bnnbench.experiment.machine import usable_cores
+from bnnbench.experiment.cores import usable_cores
 
 MNIST = ("dataset=mnist",)
 NOISE = ("dataset=mnist", "dataset.name=bnnbench.data._noise_images")

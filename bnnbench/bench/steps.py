@@ -16,12 +16,12 @@ BARE = "bare loop, SGD"
 HELD = 100  # steps after which V is held, within the warm-up
 # Label, overrides, and the multiple of the bare loop that is aimed at.
 METHODS: tuple[tuple[str, tuple[str, ...], float | None], ...] = (
-    ("SGD", ("method=sgd",), 1.15),
+    ("SGD", ("method=sgd",), 1.03),
     ("RMSprop", ("method=rmsprop",), None),
-    ("SGLD", ("method=sgld",), 2.2),
+    ("SGLD", ("method=sgld",), 1.15),
     ("SGLD, 4 chains, each", ("method=sgld", "chains=4"), None),
     ("BN + SGLD", ("method=batchnorm_sgld",), None),
-    ("pSGLD, V held", ("method=psgld", f"method.optimizer.v_adapt={HELD}"), 2.8),
+    ("pSGLD, V held", ("method=psgld", f"method.optimizer.v_adapt={HELD}"), 1.2),
     ("pSGLD, V moving", ("method=psgld", "method.optimizer.v_adapt=always"), None),
     (
         "pSGLD, Γ by Hutchinson",

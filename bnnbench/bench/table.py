@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bnnbench.bench.timing import Blocks, Ratio
-from bnnbench.errors import BnnbenchError
 from bnnbench.experiment import machine
+from bnnbench.publishing import rows as csv_rows
 from bnnbench.store import files
 from bnnbench.store.folder import now
 
@@ -58,10 +56,6 @@ class Row:
         return self.what == self.against
 
 
-COLUMNS = tuple(column.name for column in fields(Row))
-NUMBERS = ("ratio", "low", "high", "seconds", "cpu_seconds")
-
-
 def row(part: str, what: str, size: str, threads: int, found: Ratio, against: str, peak_mb: float | None = None) -> Row:
     """Return a row of what was `found`."""
     return Row(what, size, threads, **asdict(found), against=against, part=part, peak_mb=peak_mb)
@@ -77,15 +71,7 @@ def rows_of(
 
 def text(rows: Iterable[Row]) -> str:
     """Return the CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for each in rows:
-        cells = asdict(each)
-        cells |= {name: f"{cells[name]:.5g}" for name in NUMBERS}
-        cells["peak_mb"] = "" if each.peak_mb is None else f"{each.peak_mb:.5g}"
-        writer.writerow([cells[name] for name in COLUMNS])
-    return out.getvalue()
+    return csv_rows.text(Row, rows)
 
 
 def read(path: Path) -> list[Row]:
@@ -94,20 +80,7 @@ def read(path: Path) -> list[Row]:
     Raises:
         BnnbenchError: it is not one of the bench.
     """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_row(cells) for cells in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError) as error:
-        raise BnnbenchError(f"{path}: no table of the bench ({error}). Remove it, or give another --out.") from None
-
-
-def _row(cells: dict[str, str]) -> Row:
-    found: dict[str, Any] = {name: float(cells[name]) for name in NUMBERS}
-    found |= {name: cells[name] for name in ("what", "size", "against", "part")}
-    peak = float(cells["peak_mb"]) if cells.get("peak_mb") else None
-    return Row(**found, threads=int(cells["threads"]), peak_mb=peak)
+    return csv_rows.read(Row, path, "the bench")
 
 
 class Record:

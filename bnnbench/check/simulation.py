@@ -33,9 +33,9 @@ class Moments:
     of_chain: Tensor
     ess: float
 
-    def error(self, less: Tensor | float = 0.0) -> Tensor:
-        """Return the standard error of the mean over the independent chains of their averages `less` these, [3, d]."""
-        return standard_error(self.of_chain - less)
+    def error(self) -> Tensor:
+        """Return the standard error of the mean over the independent chains, [3, d]."""
+        return standard_error(self.of_chain)
 
 
 def standard_error(of_chain: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Simulation:
         Args:
             relaxation: steps in which the slowest direction forgets most of where it was.
             rounds: at most.
-                enough: standard error of the first two moments; of the fourth, if the noise has a shape, over 3 σ⁴.
+            enough: standard error of the first two moments; of the fourth, if the noise has a shape, over 3 σ⁴.
 
         Raises:
             DivergedError: a chain has left.

@@ -1,16 +1,10 @@
-"""Rows of the check: their CSV, and which numbers have moved since another."""
+"""Rows of the check, and which numbers have moved since another."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
-
-from bnnbench.errors import BnnbenchError
+from dataclasses import dataclass
 
 MOVED = 4.5  # standard errors of a difference
 
@@ -65,49 +59,6 @@ class Row:
         """What a later row of the same thing has in common with this one."""
         setting = (self.sampler, self.target, self.gradient_noise, f"{self.temperature:g}", f"{self.h:.2g}")
         return (*setting, self.moment)
-
-
-COLUMNS = tuple(column.name for column in fields(Row))
-WORDS = ("sampler", "target", "gradient_noise", "moment", "verdict", "note")
-
-
-def text(rows: Iterable[Row]) -> str:
-    """Return the CSV."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([_cell(value) for value in asdict(row).values()])
-    return out.getvalue()
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def read(path: Path) -> list[Row]:
-    """Return the rows of the CSV at `path`, none if there is no such file.
-
-    Raises:
-        BnnbenchError: it is not one of the check.
-    """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_row(cells) for cells in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError, UnicodeDecodeError, csv.Error) as error:
-        raise BnnbenchError(f"{path}: no table of `bnnbench check` ({error}). Remove it.") from None
-
-
-def _row(cells: dict[str, str]) -> Row:
-    found: dict[str, Any] = {name: cells[name] for name in WORDS}
-    for name in COLUMNS:
-        if name not in WORDS:
-            found[name] = float(cells[name]) if cells[name] else None
-    if found["direction"] is not None:
-        found["direction"] = int(found["direction"])
-    return Row(**found)
 
 
 def moved(rows: Iterable[Row], before: Iterable[Row], sigmas: float = MOVED) -> list[str]:

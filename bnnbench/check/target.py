@@ -51,6 +51,8 @@ class Target(ABC):
     def gradient_covariance(self, second: Tensor) -> Tensor:
         """Return E Cov_n ∇ℓ_n(θ), of one datum's gradient, over θ with the posterior's mean and covariance `second`.
 
+        Of a target that is `linear`; no other has a law that asks for it.
+
         Args:
             second: covariance of θ, [..., d, d].
         """

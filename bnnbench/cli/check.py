@@ -85,12 +85,11 @@ def _rows(chosen: list[Sampler], quick: bool, seed: int) -> list[Row]:
     """Run the settings and print their rows as they come."""
     from bnnbench.check.case import run
     from bnnbench.check.plan import cases
+    from bnnbench.check.report import HEAD
     from bnnbench.errors import BnnbenchError
 
     rows: list[Row] = []
-    _line(
-        "target", "noise", "T", "h", "η", "moment", "estimate", "law", "posterior", "z", "bias", "ESS/grad", "verdict"
-    )
+    _line(*HEAD)
     for sampler in chosen:
         typer.echo(sampler.name)
         mine: list[Row] = []
@@ -108,29 +107,15 @@ def _rows(chosen: list[Sampler], quick: bool, seed: int) -> list[Row]:
 
 
 def _show(row: Row) -> None:
-    from bnnbench.check.report import NONE, number
+    from bnnbench.check.report import cells
 
     if row.note:
         typer.echo(f"error: {row.sampler} on {row.target}, T = {row.temperature:g}: {row.note}", err=True)
-    _line(
-        row.target,
-        row.gradient_noise,
-        f"{row.temperature:g}",
-        f"{row.h:.2g}",
-        f"{row.lr:.3g}",
-        row.moment,
-        NONE if row.estimate is None else f"{row.estimate:.3f} ± {row.error or 0:.3f}",
-        number(row.law),
-        number(row.posterior),
-        number(row.z, 1),
-        number(row.bias),
-        NONE if row.ess_per_gradient is None else f"{row.ess_per_gradient:.2g}",
-        row.verdict,
-    )
+    _line(*cells(row))
 
 
 def _line(*cells: str) -> None:
-    widths = (20, 12, 4, 5, 8, 9, 16, 7, 9, 6, 7, 9, 10)
+    widths = (20, 14, 4, 5, 8, 9, 16, 12, 9, 6, 7, 16, 10)
     typer.echo(" " + " ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
@@ -142,8 +127,8 @@ def _facts(chosen: list[Sampler], seed: int) -> dict[str, Any]:
 
 
 def _keep(rows: list[Row], facts: dict[str, Any], out: Path | None, publish: bool) -> None:
-    from bnnbench.check.report import DOCS, PUBLISHED, document, keep
-    from bnnbench.check.table import moved, read
+    from bnnbench.check.report import DOCS, PUBLISHED, document, keep, read
+    from bnnbench.check.table import moved
 
     path = PUBLISHED if publish else out
     assert path is not None

@@ -15,6 +15,7 @@ import torch
 
 from bnnbench.config.plugins import PACKAGE
 from bnnbench.errors import BnnbenchError, ConfigError
+from bnnbench.experiment.cores import usable_cores
 
 MOST_THREADS = 4096  # as of the setting `threads`
 SHARE = "BNNBENCH_SHARE"  # set where $OMP_NUM_THREADS is a process's share of the cores in a sweep
@@ -54,11 +55,6 @@ def threads_for(threads: Literal["auto"] | int) -> int:
     if threads != "auto":
         return threads
     return chosen_outside() or usable_cores()
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen_outside() -> int | None:

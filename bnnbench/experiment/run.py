@@ -22,6 +22,7 @@ from bnnbench.data import data_root
 from bnnbench.errors import BnnbenchError, StorageError
 from bnnbench.experiment import machine
 from bnnbench.experiment.assembly import Parts, assemble, burn_in, check
+from bnnbench.experiment.cores import usable_cores
 from bnnbench.experiment.doubts import doubts, tiny_inputs
 from bnnbench.experiment.evaluation import Row
 from bnnbench.experiment.finished import say_finished
@@ -265,13 +266,12 @@ def _complete(rows: list[Row], iteration: int, lr: float, losses: list[float], p
     return done
 
 
-def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
-    """Write the manifest, and announce the run."""
-    temperature, num_data = parts.temperature, len(parts.data.train)
-    draws = any(isinstance(m, StochasticLayer) for m in parts.chains.network.modules())
+def _warnings(config: RunConfig, parts: Parts, raw: dict[str, Any]) -> list[str]:
+    """Return what the user should know about these settings, a sentence each."""
+    temperature = parts.temperature
     warnings = [] if parts.narrow is None else [parts.narrow]
     if config.chosen:
-        warnings += departures(folder.raw | {"chosen": config.chosen})
+        warnings += departures(raw | {"chosen": config.chosen})
     if temperature is None and config.temperature not in (1, "1/N"):
         warnings.append(f"temperature={config.temperature:g} is not used: {config.method.label} injects no noise")
     if temperature:
@@ -280,7 +280,7 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
             warnings.append(f"schedule={config.schedule['name']}: {broken}")
     if "." in config.dataset["name"]:
         warnings += tiny_inputs(parts)
-    cores = machine.usable_cores()
+    cores = usable_cores()
     if parts.threads > cores:
         warnings.append(
             f"threads={parts.threads}: this process may use {cores} core{'s' * (cores > 1)}; more threads wait for one "
@@ -301,6 +301,14 @@ def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Conso
             f"method.kl.full_from={config.method.kl.full_from:g}: the KL never has its full weight in "
             f"{epochs:.4g} epochs"
         )
+    return warnings
+
+
+def _announce(config: RunConfig, parts: Parts, folder: RunFolder, console: Console) -> None:
+    """Write the manifest, and announce the run."""
+    temperature, num_data = parts.temperature, len(parts.data.train)
+    draws = any(isinstance(m, StochasticLayer) for m in parts.chains.network.modules())
+    warnings = _warnings(config, parts, folder.raw)
     folder.note(
         error=None,
         start=folder.manifest.get("start") or now(),

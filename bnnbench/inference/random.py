@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnbench.kernels import loops, plain
+from bnnbench.kernels.fill import fill_normals
+from bnnbench.kernels.keys import key
 from bnnbench.layers import noise as layer_noise
 
 ROLES = ("init", "data", "noise", "layers", "eval")
@@ -113,7 +114,7 @@ class CounterNoise:
         draw, self._draw = self._draw, self._draw + 1
         keys = self._kept.get((draw, tensors))
         if keys is None:
-            words = [_key(seed, draw, tensor) for tensor in range(tensors) for seed in self.seeds]
+            words = [key(seed, draw, tensor) for tensor in range(tensors) for seed in self.seeds]
             keys = np.array(words, np.uint32).reshape(-1, 2)
             if draw < KEPT_DRAWS:  # one that begins no step goes on counting
                 self._kept[draw, tensors] = keys
@@ -122,15 +123,11 @@ class CounterNoise:
     def __call__(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return ξ with the shapes, precision and device of `tensors`."""
         keys, step = self.reserve(len(tensors))
-        normals = loops("normals")
         found = []
         for tensor, own in zip(tensors, keys.reshape(len(tensors), self.chains, 2), strict=True):
             xi = np.empty((self.chains, tensor.numel() // self.chains), np.float32)
-            for row, key in zip(xi, own, strict=True):
-                if normals is None:
-                    row[:] = plain.normals(len(row), (int(key[0]), int(key[1])), int(step))
-                else:
-                    normals.fill_normals(row, key[0], key[1], step)
+            for row, words in zip(xi, own, strict=True):
+                fill_normals(row, (words[0], words[1]), step)
             found.append(torch.from_numpy(xi).view(tensor.shape).to(tensor.device, tensor.dtype))
         return found
 
@@ -154,12 +151,6 @@ NoiseSource = Noise | CounterNoise
 def noise_source(kind: Literal["counter", "torch"], seeds: Sequence[int], device: torch.device) -> NoiseSource:
     """Return the samplers' noise of a run, one stream per seed: counted on a CPU alone, if `kind` says so."""
     return CounterNoise(seeds) if kind == "counter" and device.type == "cpu" else Noise(seeds, device)
-
-
-def _key(seed: int, draw: int, tensor: int) -> tuple[int, int]:
-    """Return two words of 32 bits for a tensor's part of a draw."""
-    digest = hashlib.sha256(f"{seed}/{draw}/{tensor}".encode()).digest()
-    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
 
 
 @contextmanager

@@ -9,6 +9,8 @@ are the definition, and what runs on a GPU, in other precisions, and where numba
     arithmetic.py  exponential, logarithm, sine and cosine that vectorise
     addresses.py   arrays at an address, in place of tensors
     normals.py     loops that fill arrays
+    fill.py        arrays filled by these loops, or without them
+    keys.py        keys of streams
     team.py        pieces of a loop, shared among torch's threads
     langevin.py    loops that make a step
     layers.py      loops over the weights and pre-activations of stochastic layers, forward and backward

@@ -53,58 +53,43 @@ def _halves(pieces, p, which):
 
 
 @inline
-def _sgld(w, g, j, xi, lr, decay, sd):
-    w[j] = w[j] - lr * (g[j] + decay * w[j]) + sd * xi
+def _each_pair(update, pieces, p, first, second, step, numbers):
+    """Draw the normals of a piece and call `update` for each of its elements.
 
-
-@entry
-def _sgld_pieces(data):
-    count, step, numbers, pieces = _job(data)
-    numbers = floats(numbers, 3)
-    lr, decay, sd = numbers[0], numbers[1], numbers[2]
-    p = next_piece(data)
-    while p < count:
-        whole, half, first, k0, k1 = _piece(pieces, p)
-        (w1, w2), (g1, g2) = _halves(pieces, p, 0), _halves(pieces, p, 1)
-        for j in range(whole):
-            a, b = threefry(k0, k1, uint32(first + uint32(j)), step)
-            x, y = two_normals(a, b)
-            _sgld(w1, g1, j, x, lr, decay, sd)
-            _sgld(w2, g2, j, y, lr, decay, sd)
-        if half:
-            a, b = threefry(k0, k1, uint32(first + uint32(whole)), step)
-            _sgld(w1, g1, whole, two_normals(a, b)[0], lr, decay, sd)
-        p = next_piece(data)
+    Args:
+        update: (arrays, j, ξ, numbers) of a rule.
+        pieces, p: the piece.
+        first, second: arrays from the first and second elements of its pairs on.
+        step: second word of the counters.
+        numbers: of the rule.
+    """
+    whole, half, counter, k0, k1 = _piece(pieces, p)
+    for j in range(whole):
+        a, b = threefry(k0, k1, uint32(counter + uint32(j)), step)
+        x, y = two_normals(a, b)
+        update(first, j, x, numbers)
+        update(second, j, y, numbers)
+    if half:
+        a, b = threefry(k0, k1, uint32(counter + uint32(whole)), step)
+        update(first, whole, two_normals(a, b)[0], numbers)
 
 
 @inline
-def _held(w, g, v, j, xi, lr, decay, damping, sd):
+def _sgld(arrays, j, xi, numbers):
+    (w, g), (lr, decay, sd) = arrays, numbers
+    w[j] = w[j] - lr * (g[j] + decay * w[j]) + sd * xi
+
+
+@inline
+def _held(arrays, j, xi, numbers):
+    (w, g, v), (lr, decay, damping, sd) = arrays, numbers
     G = float32(1) / (damping + math.sqrt(v[j]))
     w[j] = w[j] - lr * ((g[j] + decay * w[j]) * G) + sd * (math.sqrt(G) * xi)
 
 
-@entry
-def _held_pieces(data):
-    count, step, numbers, pieces = _job(data)
-    numbers = floats(numbers, 4)
-    lr, decay, damping, sd = numbers[0], numbers[1], numbers[2], numbers[3]
-    p = next_piece(data)
-    while p < count:
-        whole, half, first, k0, k1 = _piece(pieces, p)
-        (w1, w2), (g1, g2), (v1, v2) = _halves(pieces, p, 0), _halves(pieces, p, 1), _halves(pieces, p, 2)
-        for j in range(whole):
-            a, b = threefry(k0, k1, uint32(first + uint32(j)), step)
-            x, y = two_normals(a, b)
-            _held(w1, g1, v1, j, x, lr, decay, damping, sd)
-            _held(w2, g2, v2, j, y, lr, decay, damping, sd)
-        if half:
-            a, b = threefry(k0, k1, uint32(first + uint32(whole)), step)
-            _held(w1, g1, v1, whole, two_normals(a, b)[0], lr, decay, damping, sd)
-        p = next_piece(data)
-
-
 @inline
-def _moving(w, g, v, j, xi, lr, decay, decay_in_v, alpha, rest, correction, damping, sd):
+def _moving(arrays, j, xi, numbers):
+    (w, g, v), (lr, decay, decay_in_v, alpha, rest, correction, damping, sd) = arrays, numbers
     g_bar = g[j] + decay_in_v * w[j]
     V = alpha * v[j] + rest * (g_bar * g_bar)
     v[j] = V
@@ -113,24 +98,38 @@ def _moving(w, g, v, j, xi, lr, decay, decay_in_v, alpha, rest, correction, damp
 
 
 @entry
-def _moving_pieces(data):
+def _sgld_pieces(data):
     count, step, numbers, pieces = _job(data)
-    numbers = floats(numbers, 8)
-    lr, decay, decay_in_v, alpha = numbers[0], numbers[1], numbers[2], numbers[3]
-    rest, correction, damping, sd = numbers[4], numbers[5], numbers[6], numbers[7]
+    s = floats(numbers, 3)
+    scalars = (s[0], s[1], s[2])
     p = next_piece(data)
     while p < count:
-        whole, half, first, k0, k1 = _piece(pieces, p)
-        (w1, w2), (g1, g2), (v1, v2) = _halves(pieces, p, 0), _halves(pieces, p, 1), _halves(pieces, p, 2)
-        for j in range(whole):
-            a, b = threefry(k0, k1, uint32(first + uint32(j)), step)
-            x, y = two_normals(a, b)
-            _moving(w1, g1, v1, j, x, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
-            _moving(w2, g2, v2, j, y, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
-        if half:
-            a, b = threefry(k0, k1, uint32(first + uint32(whole)), step)
-            x = two_normals(a, b)[0]
-            _moving(w1, g1, v1, whole, x, lr, decay, decay_in_v, alpha, rest, correction, damping, sd)
+        (w, w2), (g, g2) = _halves(pieces, p, 0), _halves(pieces, p, 1)
+        _each_pair(_sgld, pieces, p, (w, g), (w2, g2), step, scalars)
+        p = next_piece(data)
+
+
+@entry
+def _held_pieces(data):
+    count, step, numbers, pieces = _job(data)
+    s = floats(numbers, 4)
+    scalars = (s[0], s[1], s[2], s[3])
+    p = next_piece(data)
+    while p < count:
+        (w, w2), (g, g2), (v, v2) = _halves(pieces, p, 0), _halves(pieces, p, 1), _halves(pieces, p, 2)
+        _each_pair(_held, pieces, p, (w, g, v), (w2, g2, v2), step, scalars)
+        p = next_piece(data)
+
+
+@entry
+def _moving_pieces(data):
+    count, step, numbers, pieces = _job(data)
+    s = floats(numbers, 8)
+    scalars = (s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7])
+    p = next_piece(data)
+    while p < count:
+        (w, w2), (g, g2), (v, v2) = _halves(pieces, p, 0), _halves(pieces, p, 1), _halves(pieces, p, 2)
+        _each_pair(_moving, pieces, p, (w, g, v), (w2, g2, v2), step, scalars)
         p = next_piece(data)
 
 

@@ -7,8 +7,6 @@ precision on a CPU, for one network or for chains under one vmap; everything els
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bnnbench.kernels import loops, plain
+from bnnbench.kernels.fill import Key, fill_normals, fill_retained
+from bnnbench.kernels.keys import key
+from bnnbench.layers.fused.ops import transforms_active
 
-Fill = Callable[[NDArray[np.float32], np.uint32, np.uint32, np.uint32], None]
+Fill = Callable[[NDArray[np.float32], Key, np.uint32], None]
 
 
 class Counter:
@@ -44,7 +44,7 @@ class Counter:
         """Return the next draw of each of `chains`, [chains, *size]."""
         drawn = np.empty((len(chains), math.prod(size)), np.float32)
         for row, chain in zip(drawn, chains, strict=True):
-            fill(row, *_key(self.seeds[chain], self._draws[chain]), self._step)
+            fill(row, key(self.seeds[chain], self._draws[chain]), self._step)
             self._draws[chain] += 1
         return torch.from_numpy(drawn).view(len(chains), *size)
 
@@ -84,13 +84,13 @@ def prepare() -> None:
     """Compile the loops that draw, so that no step has to wait for it."""
     if _counter.get() is not None:
         nothing, zero = np.empty(0, np.float32), np.uint32(0)
-        _normals(nothing, zero, zero, zero)
-        _Retained(1.0)(nothing, zero, zero, zero)
+        for fill in (fill_normals, _Retained(1.0)):
+            fill(nothing, (zero, zero), zero)
 
 
 def standard_normal(like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
     """Return independent N(0, 1) in `shape`, by default that of `like`, with the dtype and device of `like`."""
-    drawn = _draw(like, like.shape if shape is None else shape, _normals)
+    drawn = _draw(like, like.shape if shape is None else shape, fill_normals)
     if drawn is not None:
         return drawn
     return torch.randn_like(like) if shape is None else torch.randn(shape, dtype=like.dtype, device=like.device)
@@ -112,7 +112,7 @@ def _draw(like: Tensor, size: tuple[int, ...], fill: Fill) -> Tensor | None:
     counter, chain = _counter.get(), _chain.get()
     if counter is None or like.dtype is not torch.float32 or not like.is_cpu or torch.compiler.is_compiling():
         return None
-    if not _transforms_active():
+    if not transforms_active():
         return None if isinstance(chain, Tensor) else counter.draw(size, fill, (chain,))[0]
     # A transform within that over the chains asks for numbers along its own axis, which the counter does not have.
     functorch = torch._C._functorch
@@ -139,33 +139,11 @@ class _OfChains(torch.autograd.Function):
         return counter.draw(size, fill, chain.tolist()), 0
 
 
-def _normals(out: NDArray[np.float32], k0: np.uint32, k1: np.uint32, step: np.uint32) -> None:
-    compiled = loops("normals")
-    if compiled is None:
-        out[:] = plain.normals(len(out), (int(k0), int(k1)), int(step))
-    else:
-        compiled.fill_normals(out, k0, k1, step)
-
-
 class _Retained:
     """Fills an array with m/p."""
 
     def __init__(self, keep: float) -> None:
         self.last, self.scale = np.uint32(max(round(keep * 2**32), 1) - 1), np.float32(1 / keep)
 
-    def __call__(self, out: NDArray[np.float32], k0: np.uint32, k1: np.uint32, step: np.uint32) -> None:
-        compiled = loops("normals")
-        if compiled is None:
-            out[:] = (plain.words(len(out), (int(k0), int(k1)), int(step)) <= self.last) * self.scale
-        else:
-            compiled.fill_retained(out, k0, k1, step, self.last, self.scale)
-
-
-@functools.lru_cache(maxsize=4096)
-def _key(seed: int, draw: int) -> tuple[np.uint32, np.uint32]:
-    """Return two words of 32 bits for a draw."""
-    digest = hashlib.sha256(f"{seed}/{draw}".encode()).digest()
-    return np.uint32(int.from_bytes(digest[:4], "big")), np.uint32(int.from_bytes(digest[4:8], "big"))
-
-
-_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+    def __call__(self, out: NDArray[np.float32], key: Key, step: np.uint32) -> None:
+        fill_retained(out, key, step, self.last, self.scale)

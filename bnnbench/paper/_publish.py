@@ -9,6 +9,7 @@ from pathlib import Path
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._runs import status
+from bnnbench.publishing.blocks import with_block
 from bnnbench.store import files, per_datum
 from bnnbench.store.manifest import RunStatus
 
@@ -85,19 +86,3 @@ def _show(name: str, figure: Figure, data: Path, base: Path, quick: bool) -> lis
     if readme is not None:
         files.write(README, readme)
     return [image, words]
-
-
-def with_block(readme: str, name: str, block: str) -> str:
-    """Return `readme` with `block` between ``<!-- NAME -->`` and ``<!-- end NAME -->``; unchanged without these marks.
-
-    Raises:
-        BnnbenchError: one mark without the other, twice, or in the wrong order.
-    """
-    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-    if begin not in readme and end not in readme:
-        return readme
-    before, _, rest = readme.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found or readme.count(begin) > 1 or readme.count(end) > 1:
-        raise BnnbenchError(f"{README}: the block of {name} should be one '{begin}', then one '{end}'.")
-    return f"{before}{begin}\n{block}{end}{after}"

@@ -32,11 +32,6 @@ def status(folder: Path) -> str:
     return Manifest.read(folder).status or "missing"
 
 
-def short(commit: str | None) -> str:
-    """Return ten digits of the commit, and the ``+`` of a changed working tree."""
-    return "unknown" if commit is None else commit[:10] + "+" * commit.endswith("+")
-
-
 def run_missing(sweeps: Sequence[Sequence[str]], results: str | Path) -> list[Path]:
     """Run what is missing of `sweeps`, and return the folders of all their runs.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bnnbench.paper._figure import Figure
 from bnnbench.paper._publish import PUBLISHED
-from bnnbench.paper._runs import planned, short, status
+from bnnbench.paper._runs import planned, status
+from bnnbench.publishing.commits import short
 from bnnbench.store.manifest import Manifest, RunStatus
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,8 @@ from bnnbench.analysis.plots.labels import legend_entries
 from bnnbench.analysis.predictions import final_scores, last_scores, measures_in
 from bnnbench.analysis.statistics import by_repetition, mean
 from bnnbench.paper._figure import Figure, Value
-from bnnbench.paper._runs import short
+from bnnbench.publishing.commits import short
+from bnnbench.publishing.markdown import markdown
 from bnnbench.store.find import find_runs
 from bnnbench.store.frame import Run, load_run
 from bnnbench.store.manifest import Manifest
@@ -95,11 +96,6 @@ def provenance(folder: Path) -> str:
         f"{'Seeds' if len(seeds) > 1 else 'Seed'} {', '.join(map(str, sorted(s for s in seeds if s is not None)))}; "
     )
     return f"{words if seeds else ''}{'; '.join(machines)}; commit {', '.join(commits)}."
-
-
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def _over(group: Replicates, measure: Callable[[Run], float], form: str, spread: bool = True) -> str:

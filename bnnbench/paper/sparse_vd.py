@@ -67,7 +67,8 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 def table(data: Path, values: Sequence[Value]) -> str:
     """Return the scores, and the weights that each layer of the first run keeps beside its published sparsity."""
-    from bnnbench.paper._tables import markdown, runs_in, scores
+    from bnnbench.paper._tables import runs_in, scores
+    from bnnbench.publishing.markdown import markdown
 
     runs = runs_in(data)
     rows = _layers(runs[0])

@@ -107,7 +107,7 @@ def draw(data: Path, title: str) -> matplotlib.figure.Figure:
 
 def table(data: Path, values: Sequence[Value]) -> str:
     """Return the deviation of each approximation from Monte Carlo, within its range."""
-    from bnnbench.paper._tables import markdown
+    from bnnbench.publishing.markdown import markdown
 
     columns = _read(data)
     x, rows = columns["log_alpha"], []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,9 +13,9 @@ import pytest
 import torch
 
 from bnnbench.bench import __main__ as command
-from bnnbench.bench import chains, commands, growth, layers, profile, setting, steps, table
+from bnnbench.bench import chains, commands, company, growth, layers, profile, setting, steps, table
 from bnnbench.errors import BnnbenchError
-from bnnbench.experiment.machine import usable_cores
+from bnnbench.experiment.cores import usable_cores
 
 ROOT = Path(__file__).parents[2]
 ROW = table.Row("ours", "small", 1, 1.5, 1.0, 2.0, 1.0, 1.0, "bare", "steps")
@@ -120,7 +121,7 @@ def test_a_missed_target_and_a_change_are_said_and_change_no_exit_code(
     Path("results/published/bench_baseline.csv").write_text(table.text([before]))
     assert run_with(monkeypatch, "steps", steps=lambda _: iter([slow])) == 0
     out = capsys.readouterr().out
-    assert "above its target, 1.15" in out
+    assert f"above its target, {steps.TARGETS['SGD']:g}" in out
     assert "slower: steps, SGD, small, 1 thread: 9.00, was 1.00 (0.90–1.10)" in out
 
 
@@ -181,3 +182,19 @@ def test_make_calls_the_commands(words: list[str], called: str) -> None:
     own = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}  # not those of `make test`
     done = subprocess.run(["make", "-n", *words], cwd=ROOT, env=own, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1].rstrip().endswith(called)
+
+
+def test_a_run_in_company_says_what_a_step_took(capsys: pytest.CaptureFixture[str]) -> None:
+    before = torch.get_num_threads()
+    try:
+        company.main(["1", "0.05", "dataset=digits"])
+    finally:
+        torch.set_num_threads(before)
+    seconds, cpu_seconds = json.loads(capsys.readouterr().out)
+    assert 0 < seconds < 0.5 and 0 < cpu_seconds < 2 * seconds
+
+
+def test_runs_in_company_begin_together_and_their_failure_is_told() -> None:
+    some = setting.Setting(("dataset=nowhere",), torch.device("cpu"), (1,), 2, quick=True)
+    with pytest.raises(BnnbenchError, match=r"company: exit 1: .*nowhere"):
+        company._together(some, 2, 1, {})

@@ -6,15 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from bnnbench.check.table import Row, moved, read, text
+from bnnbench.check.report import read
+from bnnbench.check.table import Row, moved
 from bnnbench.errors import BnnbenchError
+from bnnbench.publishing import rows as rows_of
 
 ROW = Row("sgld", "banana", "none", 1.0, 0.1, 0.02, "variance", 1, 1.04, 0.01, 1.05, 1.0, -1.0, 0.04, 0.05, "pass")
 
 
 def test_rows_survive_the_file(tmp_path) -> None:
     rows = [ROW, Row("mine", "funnel", "none", 0.0, 3.0, 5.0, "mean", verdict="fail", note="diverged, at once")]
-    (tmp_path / "check.csv").write_text(text(rows), encoding="utf-8")
+    (tmp_path / "check.csv").write_text(rows_of.text(Row, rows), encoding="utf-8")
     assert read(tmp_path / "check.csv") == rows
     assert read(tmp_path / "nothing.csv") == []
 

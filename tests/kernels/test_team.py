@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,19 +57,36 @@ def test_a_tensor_in_pieces_is_that_in_one(monkeypatch: pytest.MonkeyPatch) -> N
     assert all(torch.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(whole, cut, strict=True))
 
 
-@pytest.mark.skipif(team._parallel() is None, reason="torch has no GOMP_parallel here")
-def test_pieces_are_done_by_torchs_own_threads(threads: None) -> None:
-    torch.set_num_threads(2)
-    torch.mm(torch.ones(300, 300), torch.ones(300, 300))
-    (torch.rand(1 << 20) + 1).sum()
-    before = _threads()
-    made("sgld", 2)
-    assert _threads() == before
+POOL = """
+from pathlib import Path
+import torch
+from bnnbench.kernels import team
+from kernels.test_team import made
 
-
-def _threads() -> int:
+def threads():
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("Threads:")]
     return int(line.split()[1])
+
+torch.set_num_threads(2)
+alone = threads()
+torch.mm(torch.ones(300, 300), torch.ones(300, 300))
+(torch.rand(1 << 20) + 1).sum()
+torchs = threads()
+calls = []
+parallel = team._parallel()
+team._parallel = lambda: lambda *given: (calls.append(given[2]), parallel(*given))
+made("sgld", 2)
+print(torchs - alone, threads() - torchs, calls)
+"""
+
+
+@pytest.mark.skipif(team._parallel() is None, reason="torch has no GOMP_parallel here")
+def test_pieces_are_done_by_torchs_own_threads() -> None:
+    """A second thread is there once torch has worked, and none comes with ours."""
+    folder = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", POOL], cwd=folder, capture_output=True, text=True, check=True)
+    torchs, ours, calls = done.stdout.strip().split(" ", 2)
+    assert (int(torchs) >= 1, ours, calls) == (True, "0", "[2]")
 
 
 def test_without_such_a_function_the_calling_thread_does_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from bnnbench.inference.chains import Chains
 from bnnbench.inference.random import layer_stream
-from bnnbench.kernels import loops, plain
+from bnnbench.kernels import fill, loops, plain
+from bnnbench.kernels.keys import key
 from bnnbench.layers import noise
 from bnnbench.layers.dropout import Dropout
 from bnnbench.layers.gaussian_dropout import GaussianDropout
@@ -116,13 +117,13 @@ def test_masks_are_the_same_with_and_without_compiled_loops(n: int, monkeypatch:
     assert loops("normals") is not None
     found = []
     for module in (loops("normals"), None):
-        monkeypatch.setattr(noise, "loops", lambda _, module=module: module)
+        monkeypatch.setattr(fill, "loops", lambda _, module=module: module)
         with layer_stream([5], CPU, "counter"):
             noise.begin(7)
             found.append((noise.retained(torch.empty(n), 0.3), noise.standard_normal(torch.empty(n))))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.allclose(found[0][1], found[1][1], rtol=1e-5, atol=1e-6)
-    words = plain.words(n, tuple(map(int, noise._key(5, 0))), 7)
+    words = plain.words(n, tuple(map(int, key(5, 0))), 7)
     assert (found[0][0] > 0).tolist() == (words < round(0.3 * 2**32)).tolist()
 
 
@@ -174,5 +175,5 @@ def test_gradients_of_chains_are_those_of_each_alone(name: str) -> None:
         one = chains_of(name, [seed])
         with layer_stream([seed], CPU, "counter"):
             one(x[k : k + 1]).square().sum().backward()
-        for key, p in one.parameters.items():
-            assert torch.allclose(many.parameters[key].grad[k], p.grad, rtol=1e-3, atol=1e-5), key
+        for each, p in one.parameters.items():
+            assert torch.allclose(many.parameters[each].grad[k], p.grad, rtol=1e-3, atol=1e-5), each

@@ -15,8 +15,9 @@ from bnnbench.analysis.predictions import last_scores
 from bnnbench.errors import BnnbenchError
 from bnnbench.paper import READ_OFF, Figure, Value
 from bnnbench.paper import __main__ as command
-from bnnbench.paper._publish import publish, with_block
+from bnnbench.paper._publish import publish
 from bnnbench.paper._runs import planned, run_missing
+from bnnbench.publishing.blocks import with_block
 from bnnbench.store.frame import load_run
 
 Make = Callable[..., Path]

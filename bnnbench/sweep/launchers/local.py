@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bnnbench.experiment.cores import usable_cores
 from bnnbench.sweep.jobs import Job
 from bnnbench.sweep.launchers import worker
 from bnnbench.sweep.launchers.base import TICK, FuturesLauncher, Handle
@@ -149,11 +150,6 @@ def _ctrl_c_later() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
